@@ -1,0 +1,1 @@
+"""The database's schema, one numbered revision a file (Alembic), written in SQL."""

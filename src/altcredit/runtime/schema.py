@@ -1,0 +1,61 @@
+"""Bring a database to the schema that this version of the product expects."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from altcredit import migrations
+from altcredit.runtime.refusal import Refusal
+
+# Any number will do, so long as nothing else in this database takes it as an advisory lock.
+_LOCK = 7_242_001
+CURRENT = "SELECT version_num FROM alembic_version"
+
+
+class SchemaOutdated(Refusal):
+    """The database's schema is not the one that this version expects."""
+
+
+def _config(dsn: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["url"] = "postgresql+asyncpg://" + dsn.split("://", 1)[1]
+    return config
+
+
+def head() -> str:
+    """Return the newest revision that this version knows."""
+    revision = ScriptDirectory.from_config(_config("postgresql://")).get_current_head()
+    assert revision is not None
+    return revision
+
+
+async def upgrade(dsn: str) -> None:
+    """
+    Apply all pending revisions in one transaction; several processes may call this at once.
+
+    ``dsn`` is a ``postgresql://`` address. Raises asyncpg.PostgresError when a statement fails: nothing is applied.
+    """
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        # Alembic's environment runs an event loop of its own.
+        await asyncio.to_thread(command.upgrade, _config(dsn), "head")
+    finally:
+        await connection.close()
+
+
+async def require(connection: asyncpg.Connection) -> None:
+    """Continue only on the expected schema. Raises SchemaOutdated with what to do about it."""
+    try:
+        current = await connection.fetchval(CURRENT)
+    except asyncpg.UndefinedTableError:
+        current = None
+    if current != head():
+        raise SchemaOutdated(
+            f"The database is at revision {current or 'none'}, this version needs {head()}: run `altcredit db upgrade`."
+        )

@@ -1,0 +1,93 @@
+"""
+Every setting of the product, read once from ``ALTCREDIT_*`` environment variables.
+
+``docs/settings.md`` is generated from this module (``make docs``), and a test fails when the two differ.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from altcredit.runtime.refusal import Refusal
+
+PREFIX = "ALTCREDIT_"
+
+Environment = Literal["development", "sandbox", "production"]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+class SettingsInvalid(Refusal):
+    """A setting has a value that cannot be used; the message names the variable."""
+
+
+def _says(description: str) -> msgspec.Meta:
+    return msgspec.Meta(description=description)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of one process. Field ``home`` is read from ``ALTCREDIT_HOME``, and so on."""
+
+    environment: Annotated[
+        Environment, _says("What this deployment is; production refuses every development default.")
+    ] = "development"
+    home: Annotated[
+        str, _says("Folder of all that the embedded defaults write: database, lake, keys, certificates.")
+    ] = "var"
+    database_url: Annotated[
+        str, _says("PostgreSQL 15 or newer, `postgresql://…`; empty starts the embedded server.")
+    ] = ""
+    database_connections: Annotated[int, msgspec.Meta(ge=2, le=500, description="Connections a process may hold.")] = 16
+    pg_bin: Annotated[str, _says("Folder of PostgreSQL binaries for the embedded server; empty: the bundled ones.")] = (
+        ""
+    )
+    pg_port: Annotated[Port, _says("Port of the embedded server on loopback; 0 takes a free one.")] = 0
+    lake: Annotated[str, _says("Folder of bronze, silver and gold files; empty: `lake` under the home folder.")] = ""
+    key_file: Annotated[str, _says("File that holds the key-encryption key; empty: a development key under home.")] = ""
+    host: Annotated[str, _says("Address of the public listener.")] = "127.0.0.1"
+    port: Annotated[Port, _says("Port of the public listener (HTTPS, TLS 1.3).")] = 8443
+    admin_host: Annotated[str, _says("Address of the admin listener (metrics, health; loopback by default).")] = (
+        "127.0.0.1"
+    )
+    admin_port: Annotated[Port, _says("Port of the admin listener.")] = 8444
+    base_url: Annotated[
+        str, _says("Address that clients use, printed in examples; empty: made from host and port.")
+    ] = ""
+    tls_cert: Annotated[str, _says("Server certificate chain (PEM); empty: one from the development authority.")] = ""
+    tls_key: Annotated[str, _says("Private key of the server certificate (PEM).")] = ""
+    client_ca: Annotated[
+        str, _says("Authority of distributors' client certificates (PEM); empty: the built-in one.")
+    ] = ""
+    trusted_proxies: Annotated[str, _says("Comma-separated addresses that may send Client-Cert (RFC 9440).")] = ""
+    kafka_bootstrap: Annotated[str, _says("Kafka brokers `host:port,…` that events are relayed to; empty: none.")] = ""
+    kafka_topic: Annotated[str, _says("Topic of the relayed events.")] = "altcredit.events"
+    otlp_endpoint: Annotated[str, _says("OpenTelemetry collector, OTLP over HTTP; empty: tracing is off.")] = ""
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], _says("Least severe line that is logged.")] = (
+        "info"
+    )
+    issuer: Annotated[str, _says("`iss` claim of access tokens.")] = "altscore.in"
+    fiduciary: Annotated[str, _says("Name of the data fiduciary in consent notices.")] = "AltCredit"
+
+    @property
+    def home_path(self) -> Path:
+        """The home folder, absolute."""
+        return Path(self.home).expanduser().resolve()
+
+    @property
+    def lake_path(self) -> Path:
+        """The folder of the lake, absolute."""
+        return Path(self.lake).expanduser().resolve() if self.lake else self.home_path / "lake"
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """
+    Read the settings from environment variables.
+
+    :raises SettingsInvalid: a variable has an unusable value, or no setting has its name.
+    """
+    values = {name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsInvalid(f"Settings ({PREFIX}…): {error}") from error

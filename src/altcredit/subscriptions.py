@@ -1,0 +1,1 @@
+"""Which reactions follow which event: one literal table."""
