@@ -17,7 +17,7 @@ Connection: TypeAlias = PoolConnectionProxy
 Record: TypeAlias = asyncpg.Record
 
 
-class _KeptConnection(asyncpg.Connection):  # type: ignore[misc] - asyncpg has no types
+class _KeptConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
     async def reset(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's own signature
         """Do nothing: single statements leave no session state."""
 
