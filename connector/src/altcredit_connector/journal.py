@@ -82,9 +82,9 @@ class Journal:
         """Open or create the journal at ``path`` for one process; raises ``JournalInUse`` if another has it open."""
         path.touch(mode=0o600, exist_ok=True)
         connection = sqlite3.connect(path, isolation_level=None, timeout=0)
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA synchronous = EXTRA")
         try:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute("PRAGMA synchronous = EXTRA")
             # The lock is taken by this first write and held until the process ends, however it ends.
             connection.execute("BEGIN EXCLUSIVE")
             connection.execute("COMMIT")

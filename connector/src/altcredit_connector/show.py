@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from altcredit_connector.doctor import Check
 from altcredit_connector.push import Reading
 from altcredit_connector.quality import Quality
 from altcredit_connector.sending import Outcomes
@@ -122,3 +123,12 @@ def troubles(reading: Reading, result: Outcomes | None) -> None:
         err.print(f"[red]not all was read[/red]: {escape(reading.failed)}")
     if result and result.stopped:
         err.print(f"[yellow]stopped[/yellow]: {escape(result.stopped)}; what is queued goes with the next push")
+
+
+def checks(found: list[Check]) -> None:
+    """Print one line a check, and under it what to do."""
+    colours = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "dim"}
+    for check in found:
+        out.print(f"[{colours[check.verdict]}]{check.verdict:<4}[/]  {check.name:<20} {escape(check.detail)}")
+        if check.todo:
+            out.print(f"{'':28}→ {escape(check.todo)}")
