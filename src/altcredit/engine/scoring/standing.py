@@ -56,5 +56,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The expert scorecard alone decides: low confidence, and band B at best."""
     cure_rate: float
     """Share of shops in default that are out of it 90 days later (contract A9)."""
+    families: dict[str, str]
+    """The family of each model input, by which contributions are summed before a reason is chosen."""
     benchmark: dict[str, float]
     """The portfolio's median of each feature, which step (2) of contract A11 measures against."""
