@@ -66,6 +66,6 @@ def fit(
     slope, intercept = (float(value) for value in line)
     if slope <= 0 or not math.isfinite(slope):
         # Margin and outcome are unrelated here: the base rate is all that can be said.
-        rate = bad / (bad + good)
+        rate = (bad + 1) / (bad + good + 2)
         return Calibration(slope=1e-6, intercept=math.log(rate / (1 - rate)))
     return Calibration(slope=slope, intercept=intercept)

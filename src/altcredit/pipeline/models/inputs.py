@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from altcredit.pipeline.features.catalogue import CATALOGUE
 from altcredit.runtime.refusal import Refusal
 
 Floats = NDArray[np.float64]
@@ -29,6 +30,14 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     family: str
     monotone: Literal[-1, 0, 1]
+
+
+INPUTS: tuple[Input, ...] = tuple(
+    Input(name=feature.name, family=feature.family, monotone=feature.monotone)
+    for feature in CATALOGUE.values()
+    if feature.model_input
+)
+"""AltScore's: every feature of the catalogue that is not a mere fact."""
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):

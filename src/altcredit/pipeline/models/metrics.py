@@ -34,7 +34,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sample:
-    """Outcomes and predictions, sorted by prediction once: every statistic takes row weights, and so can be resampled."""
+    """Outcomes and predictions, sorted by prediction once; statistics take row weights, for resampling."""
 
     def __init__(
         self, defaulted: NDArray[np.bool_], pd: Floats, shops: NDArray[np.generic], weight: Floats | None = None
@@ -121,14 +121,17 @@ STATISTICS: dict[str, Statistic] = {
 }
 
 
-def resample(sample: Sample, statistic: Callable[[Floats], float], *, seed: int, replicates: int = REPLICATES) -> Floats:
+def resample(
+    sample: Sample, statistic: Callable[[Floats], float], *, seed: int, replicates: int = REPLICATES
+) -> Floats:
     """Return the statistic of row weights over replicates of drawing the shops with replacement; nan ones left out."""
     rng = np.random.default_rng(seed)
     equal = np.full(sample.shops, 1 / sample.shops)
     values = np.array(
         [statistic(rng.multinomial(sample.shops, equal)[sample.codes] * sample.weight) for _ in range(replicates)]
     )
-    return values[np.isfinite(values)]
+    finite: Floats = values[np.isfinite(values)]
+    return finite
 
 
 def interval(sample: Sample, statistic: Statistic, *, seed: int, replicates: int = REPLICATES) -> Interval:
@@ -145,9 +148,7 @@ def measure(sample: Sample, *, seed: int, replicates: int = REPLICATES) -> dict[
     }
 
 
-def auc_difference(
-    sample: Sample, other_pd: Floats, *, seed: int, replicates: int = REPLICATES
-) -> Interval:
+def auc_difference(sample: Sample, other_pd: Floats, *, seed: int, replicates: int = REPLICATES) -> Interval:
     """Return AUC of the sample's predictions minus that of ``other_pd`` (original order), paired over shops."""
     other = sample.with_predictions(other_pd)
     rng = np.random.default_rng(seed)
@@ -155,9 +156,7 @@ def auc_difference(
     drawn = []
     for _ in range(replicates):
         counts = rng.multinomial(sample.shops, equal)
-        drawn.append(
-            auc(sample, counts[sample.codes] * sample.weight) - auc(other, counts[other.codes] * other.weight)
-        )
+        drawn.append(auc(sample, counts[sample.codes] * sample.weight) - auc(other, counts[other.codes] * other.weight))
     low, high = np.nanpercentile(drawn, LEVEL)
     value = auc(sample, sample.weight) - auc(other, other.weight)
     return Interval(value=value, low=float(low), high=float(high))

@@ -118,13 +118,10 @@ class Model:
         for column, choice in enumerate(choices):
             values[unknown[:, column], column] = choice[0]
         either = [column for column, choice in enumerate(choices) if len(choice) > 1]
-        open_rows = np.flatnonzero(unknown[:, either].any(axis=1)) if either else np.empty(0, dtype=np.int64)
-        if not open_rows.size:
-            return values
-        patterns, which = np.unique(unknown[np.ix_(open_rows, either)], axis=0, return_inverse=True)
-        for number, pattern in enumerate(patterns):
-            rows = open_rows[which.ravel() == number]
-            columns = [column for column, gap in zip(either, pattern, strict=True) if gap]
+        pattern = (unknown[:, either] * (1 << np.arange(len(either)))).sum(axis=1)
+        for found in np.unique(pattern[pattern > 0]).tolist():
+            rows = np.flatnonzero(pattern == found)
+            columns = [column for bit, column in enumerate(either) if found >> bit & 1]
             values[rows] = self._worst(values[rows], columns, [choices[column] for column in columns])
         return values
 
