@@ -18,10 +18,13 @@ async def test_the_migrated_queue_is_the_one_that_the_installed_pgqueuer_declare
 
 
 async def test_a_job_vanishes_with_the_transaction_that_queued_it(database: Database) -> None:
-    with pytest.raises(ZeroDivisionError):
+    async def fail() -> None:
         async with database.transaction() as db:
             await jobs.enqueue(db, "altscore.refresh", {"batch_id": "bat_1"})
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
     assert await database.reads.fetch(WAITING) == []
 
 
