@@ -3,6 +3,25 @@
 from altcredit.simulator.batches import Batch, batches
 from altcredit.simulator.csv_export import csv_export
 from altcredit.simulator.feed import CLEAN, Quality
-from altcredit.simulator.world import World, build, tiny_world
+from altcredit.simulator.sap import sap_collections
+from altcredit.simulator.shops import Account, Distributor, Shop
+from altcredit.simulator.tally import tally_ledgers, tally_vouchers
+from altcredit.simulator.world import World, build, demo_world, tiny_world
 
-__all__ = ["CLEAN", "Batch", "Quality", "World", "batches", "build", "csv_export", "tiny_world"]
+__all__ = [
+    "CLEAN",
+    "Account",
+    "Batch",
+    "Distributor",
+    "Quality",
+    "Shop",
+    "World",
+    "batches",
+    "build",
+    "csv_export",
+    "demo_world",
+    "sap_collections",
+    "tally_ledgers",
+    "tally_vouchers",
+    "tiny_world",
+]

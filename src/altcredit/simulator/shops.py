@@ -60,13 +60,12 @@ def name_shops(
     seed: int,
     rng: np.random.Generator,
     groups: dict[int, Group] | None = None,
-    registered: frozenset[int] = frozenset(),
 ) -> tuple[Shop, ...]:
     """
     Return the shops of a population, in order.
 
     A shop goes by one GSTIN and phone everywhere, but by another code and spelling at each distributor.
-    ``registered`` shops have a GSTIN and a phone at every distributor; of the others half have a GSTIN.
+    Shops in ``groups`` have a GSTIN and a phone at every distributor; of the others half have a GSTIN.
     """
     lines_of = np.split(np.arange(population.lines), np.searchsorted(population.shop, np.arange(1, population.shops)))
     taken: set[tuple[int, str]] = set()
@@ -75,7 +74,7 @@ def name_shops(
         owner = str(rng.choice(identity.OWNERS))
         city, state, code = identity.PLACES[int(rng.integers(len(identity.PLACES)))]
         name = f"{owner} {rng.choice(identity.TRADES)}"
-        certain = number in registered
+        certain = groups is not None and number in groups
         gstin = identity.gstin(number, owner, code, rng) if certain or rng.random() < GSTIN_SHARE else None
         phone = identity.phone(number, seed)
         accounts = tuple(
