@@ -23,7 +23,8 @@ def at(dsn: str, name: str) -> str:
 def server() -> Iterator[str]:
     """Address of the maintenance database of a running server that has the migrated template ``template_altcredit``."""
     home = Path(tempfile.mkdtemp(prefix="altcredit-test-"))
-    postgres = Server(home)
+    home.chmod(0o755)  # for the account that runs the server when the tests run as root
+    postgres = Server(home, durable=False)
     dsn = postgres.start()
 
     async def template() -> None:
