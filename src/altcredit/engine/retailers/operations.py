@@ -4,20 +4,27 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Final
 
+import msgspec
+
 from altcredit.engine.retailers import identity, store
+from altcredit.engine.retailers.gstin import is_gstin
 from altcredit.engine.retailers.matching import HashedKey, Matcher, Plan, Shop, ShopKey
 from altcredit.engine.retailers.remembered import remembered
 from altcredit.runtime import outbox
 from altcredit.runtime.db import Connection, Database
 from altcredit.runtime.ids import new_id
 from altcredit.runtime.keys import Keyring
-from altcredit.runtime.refusal import Refusal
+from altcredit.runtime.refusal import Detail, Refusal
 
 _IST: Final = timezone(timedelta(hours=5, minutes=30))
 
 
 class RetailerUnknown(Refusal):
     """No retailer has this id."""
+
+
+class GstinInvalid(Refusal):
+    """The text is not a GSTIN."""
 
 
 class MergeImpossible(Refusal):
@@ -70,6 +77,7 @@ async def _decide(
     await _write_identities(db, keyring=keyring, keys=keys, plan=plan, now=now)
     await _write_identifiers(db, distributor_id=distributor_id, plan=plan)
     await _write_merges(db, plan=plan, now=now)
+    await _say_linked(db, plan=plan, now=now)
     await store.seen(db, distributor_id=distributor_id, on=on, rows=_sightings(hashed, plan))
     return [shop.retailer_id for shop in plan.shops]
 
@@ -129,6 +137,14 @@ async def _write_merges(db: Connection, *, plan: Plan, now: datetime) -> None:
     merge_ids = await store.merge(db, rows=rows, roots=roots, now=now)
     for merge_id, (survivor, absorbed, evidence) in zip(merge_ids, rows, strict=True):
         await _say_merged(db, merge_id, survivor, absorbed, evidence, now)
+
+
+async def _say_linked(db: Connection, *, plan: Plan, now: datetime) -> None:
+    """Announce GSTINs of shops that were known without: consents then answer look-ups by them."""
+    new = {shop.retailer_id for shop in plan.created}
+    linked = {item.shop.root().retailer_id for item in plan.attached if item.kind == "gst"} - new
+    for retailer_id in sorted(linked):
+        await outbox.publish(db, type="retailer.linked", key=retailer_id, data={"retailer_id": retailer_id}, now=now)
 
 
 async def _say_merged(
@@ -217,3 +233,37 @@ async def undo_merge(db: Connection, *, merge_id: int, now: datetime) -> None:
     survivor, absorbed = parted
     data = {"merge_id": merge_id, "retailer_id": survivor, "absorbed_id": absorbed}
     await outbox.publish(db, type="retailer.parted", key=survivor, data=data, now=now)
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """One shop as it stands: the id that answers for it, all its ids, and its GSTINs in clear."""
+
+    retailer_id: str
+    ids: tuple[str, ...]
+    gstins: tuple[str, ...]
+
+
+async def profile(db: Connection, *, keyring: Keyring, retailer_id: str) -> Profile:
+    """
+    Return the identity of a shop, merges taken into account.
+
+    :raises RetailerUnknown: the id is nobody's.
+    """
+    found = (await canonical(db, retailer_ids=(retailer_id,))).get(retailer_id)
+    if found is None:
+        raise RetailerUnknown("No retailer has this id.")
+    sealed = await store.sealed_of_shop(db, retailer_id=found)
+    known = [identity.unseal(blob, keyring=keyring, retailer_id=one) for one, blob in sealed.items()]
+    gstins = {gstin for one in known for gstin in one.gstins}
+    return Profile(retailer_id=found, ids=tuple(sorted(sealed)), gstins=tuple(sorted(gstins)))
+
+
+def require_gstin(text: str) -> str:
+    """
+    Return a well-formed GSTIN as it is (contract A13).
+
+    :raises GstinInvalid: the form or the check digit is wrong.
+    """
+    if not is_gstin(text):
+        raise GstinInvalid(details=(Detail("$.gst", "is not a GSTIN: form or check digit"),))
+    return text

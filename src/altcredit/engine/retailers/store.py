@@ -62,6 +62,10 @@ FROM unnest($1::bytea[], $2::text[]) AS n (hash, retailer_id) WHERE i.hash = n.h
 
 SEALED = "SELECT retailer_id, sealed FROM retailer WHERE retailer_id = ANY($1::text[]) ORDER BY retailer_id FOR UPDATE"
 
+SEALED_OF_SHOP = """
+SELECT retailer_id, sealed FROM retailer
+WHERE retailer_id = $1 OR retailer_id IN (SELECT alias_id FROM retailer_alias WHERE retailer_id = $1)
+"""
 RESEAL = """
 UPDATE retailer r SET sealed = n.sealed, name_hash = coalesce(n.name_hash, r.name_hash)
 FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS n (id, sealed, name_hash) WHERE r.retailer_id = n.id
@@ -219,6 +223,11 @@ async def move_refs(db: Connection, *, rows: Sequence[tuple[bytes, str]]) -> Non
 
 async def sealed(db: Connection, *, retailer_ids: list[str]) -> dict[str, bytes]:
     return {row["retailer_id"]: row["sealed"] for row in await db.fetch(SEALED, retailer_ids)}
+
+
+async def sealed_of_shop(db: Connection, *, retailer_id: str) -> dict[str, bytes]:
+    """Return the sealed identities of a surviving id and of the ids that it absorbed."""
+    return {row["retailer_id"]: row["sealed"] for row in await db.fetch(SEALED_OF_SHOP, retailer_id)}
 
 
 async def reseal(db: Connection, *, rows: Sequence[tuple[str, bytes, bytes | None]]) -> None:
