@@ -73,10 +73,10 @@ def windows_of(as_of: Sequence[date]) -> Windows | None:
         return None
     width, gap = timedelta(days=min(spare // 4, _LONGEST_WINDOW_DAYS)), timedelta(days=GAP_DAYS)
     test = [day for day in days if day >= days[-1] - width]
-    calibrate_end = test[0] - gap
-    calibrate = [day for day in days if calibrate_end - width <= day <= calibrate_end]
-    if not calibrate:
+    before = [day for day in days if day <= test[0] - gap]
+    if not before:
         return None
+    calibrate = [day for day in before if day >= before[-1] - width]
     train = [day for day in days if day <= calibrate[0] - gap]
     if not train:
         return None
