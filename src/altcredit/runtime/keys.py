@@ -82,21 +82,29 @@ def _read(path: Path) -> _KeyFile:
     return keys
 
 
-def _write(path: Path, keys: _KeyFile, *, replace: bool) -> None:
-    """Write the file whole and private: a reader sees the old one or the new one, nothing between."""
+def write_private(path: Path, content: bytes, *, replace: bool) -> None:
+    """
+    Write a file that only this user may read, whole: a reader sees the old one or the new one, nothing between.
+
+    :raises FileExistsError: there is one already, and ``replace`` is false; the first of several racing processes wins.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, name = tempfile.mkstemp(dir=path.parent)  # mode 0600 from the start
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(keys)) + b"\n")
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         if replace:
             os.replace(name, path)
         else:
-            os.link(name, path)  # fails where the path exists: the first of several racing processes wins
+            os.link(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def _write(path: Path, keys: _KeyFile, *, replace: bool) -> None:
+    write_private(path, msgspec.json.format(msgspec.json.encode(keys)) + b"\n", replace=replace)
 
 
 def create_key_file(path: Path, *, development: bool = False) -> None:

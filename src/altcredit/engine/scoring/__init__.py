@@ -1,5 +1,6 @@
-"""AltScore's rules: scale, bands, limit, reasons and the assessment that they make up."""
+"""AltScore: from a standing and an estimate to a score, a limit and true reasons; recorded once, read under consent."""
 
+from altcredit.engine.identity import ClientInactive
 from altcredit.engine.scoring.assessment import (
     PD_HORIZON_DAYS,
     STALE_AFTER_DAYS,
@@ -22,16 +23,23 @@ from altcredit.engine.scoring.limit import (
     policy_from,
     recommended,
 )
-from altcredit.engine.scoring.reasons import CODES, Evidence, Reason, ReasonCode, choose
-from altcredit.engine.scoring.scale import (
-    POINTS_PER_LOG_ODDS,
-    Band,
-    band_of,
-    logit,
-    pd_of,
-    published,
-    score_of,
+from altcredit.engine.scoring.operations import (
+    Asker,
+    DataInsufficient,
+    NotScored,
+    Reading,
+    Score,
+    add_access_partitions,
+    history,
+    look_up,
+    months,
+    peek,
+    read,
+    record,
+    score,
 )
+from altcredit.engine.scoring.reasons import CODES, Evidence, Reason, ReasonCode, choose
+from altcredit.engine.scoring.scale import POINTS_PER_LOG_ODDS, Band, band_of, logit, pd_of, published, score_of
 from altcredit.engine.scoring.standing import Estimate, ModelInfo, Standing
 
 __all__ = [
@@ -41,31 +49,45 @@ __all__ = [
     "POLICY",
     "STALE_AFTER_DAYS",
     "TOO_OLD_AFTER_DAYS",
+    "Asker",
     "Assessment",
     "Band",
     "BaseLimit",
+    "ClientInactive",
+    "DataInsufficient",
     "Estimate",
     "Evidence",
     "LimitCheck",
     "ModelInfo",
+    "NotScored",
     "Policy",
     "PolicyInvalid",
+    "Reading",
     "Reason",
     "ReasonCode",
+    "Score",
     "Standing",
+    "add_access_partitions",
     "assess",
     "band_of",
     "base_limit",
     "choose",
     "decided_pd",
+    "history",
     "is_low_confidence",
     "is_thin",
     "limit_check",
     "logit",
+    "look_up",
+    "months",
     "pd_of",
+    "peek",
     "policy_from",
     "published",
+    "read",
     "recommended",
+    "record",
+    "score",
     "score_of",
     "why_insufficient",
 ]

@@ -17,12 +17,13 @@ CREATE TABLE client (
     created_at    timestamptz NOT NULL
 );
 
+-- `revoked_at`, here and below, may lie ahead: that is the end of an overlap, when a successor has been issued.
 -- Only HMACs of secrets are kept. The HMAC covers the client id, so one index lookup answers every case alike.
 CREATE TABLE client_secret (
     secret_hmac bytea PRIMARY KEY,
     client_id   text NOT NULL REFERENCES client,
     created_at  timestamptz NOT NULL,
-    expires_at  timestamptz
+    revoked_at  timestamptz
 );
 CREATE INDEX client_secret_by_client ON client_secret (client_id);
 

@@ -36,7 +36,7 @@ def days_since_last_order(account: Any) -> Any:
 @feature(family="order_rhythm", unit="orders a month", monotone=0, over="orders")
 def orders_per_month_180d(order: Any) -> Any:
     """Order days per 30 days over the last 180 days, or over the whole history where that is shorter."""
-    days = ibis.least(order.history.max() + 1, 180)
+    days = ibis.least(order.age.max() + 1, 180)
     return order.age.count(where=order.age < 180) * 30.0 / days
 
 

@@ -1,0 +1,3 @@
+from altcredit_connector.main import run
+
+run()

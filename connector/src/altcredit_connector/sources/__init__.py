@@ -1,0 +1,1 @@
+"""Where documents come from: CSV exports, Tally Prime, SAP Business One."""
