@@ -81,7 +81,7 @@ def cold_start(
     values = None if frame is None or frame.empty else matrix(frame, inputs)
     bounds = expert.bounds(inputs) if values is None else bounds_of(values, inputs)
     centre = {} if values is None else _centre(values, expert, inputs)
-    typical = {name: curve.typical for name, curve in expert.curve.items()}
+    typical = expert.benchmark | {name: curve.typical for name, curve in expert.curve.items()}
     card = Card(
         version=version,
         kind="expert",
