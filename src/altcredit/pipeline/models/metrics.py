@@ -134,11 +134,19 @@ def resample(
     return finite
 
 
+def ends(drawn: Floats) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of a statistic's replicates; nan where there are none."""
+    if not drawn.size:
+        return float("nan"), float("nan")
+    low, high = np.percentile(drawn, LEVEL)
+    return float(low), float(high)
+
+
 def interval(sample: Sample, statistic: Statistic, *, seed: int, replicates: int = REPLICATES) -> Interval:
     """Return a statistic with its interval; nan all through where the sample cannot tell."""
     drawn = resample(sample, lambda weight: statistic(sample, weight), seed=seed, replicates=replicates)
-    low, high = np.percentile(drawn, LEVEL) if drawn.size else (np.nan, np.nan)
-    return Interval(value=statistic(sample, sample.weight), low=float(low), high=float(high))
+    low, high = ends(drawn)
+    return Interval(value=statistic(sample, sample.weight), low=low, high=high)
 
 
 def measure(sample: Sample, *, seed: int, replicates: int = REPLICATES) -> dict[str, Interval]:
@@ -146,6 +154,27 @@ def measure(sample: Sample, *, seed: int, replicates: int = REPLICATES) -> dict[
     return {
         name: interval(sample, statistic, seed=seed, replicates=replicates) for name, statistic in STATISTICS.items()
     }
+
+
+def share_of_defaults(
+    sample: Sample, inside: NDArray[np.bool_], *, seed: int, replicates: int = REPLICATES
+) -> Interval:
+    """
+    Return the share of defaults among the rows ``inside`` (in the sample's order).
+
+    Resampling finds no spread in 0 of n: there the rule of three gives the upper end, 3 / n.
+    """
+
+    def share(weight: Floats) -> float:
+        total = float((weight * inside).sum())
+        return float((weight * inside * sample.bad).sum()) / total if total else float("nan")
+
+    value = share(sample.weight)
+    drawn = resample(sample, share, seed=seed, replicates=replicates)
+    low, high = ends(drawn)
+    if value == 0:
+        high = max(high, min(1.0, 3 / len(np.unique(sample.codes[inside]))))
+    return Interval(value=value, low=low, high=high)
 
 
 def auc_difference(sample: Sample, other_pd: Floats, *, seed: int, replicates: int = REPLICATES) -> Interval:
@@ -157,9 +186,9 @@ def auc_difference(sample: Sample, other_pd: Floats, *, seed: int, replicates: i
     for _ in range(replicates):
         counts = rng.multinomial(sample.shops, equal)
         drawn.append(auc(sample, counts[sample.codes] * sample.weight) - auc(other, counts[other.codes] * other.weight))
-    low, high = np.nanpercentile(drawn, LEVEL)
-    value = auc(sample, sample.weight) - auc(other, other.weight)
-    return Interval(value=value, low=float(low), high=float(high))
+    values = np.array(drawn, dtype=np.float64)
+    low, high = ends(values[np.isfinite(values)])
+    return Interval(value=auc(sample, sample.weight) - auc(other, other.weight), low=low, high=high)
 
 
 def psi(expected: Floats, actual: Floats) -> float:

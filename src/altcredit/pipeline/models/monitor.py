@@ -10,7 +10,7 @@ from scipy.stats import ks_2samp
 from altcredit.engine.scoring import POINTS_PER_LOG_ODDS
 from altcredit.pipeline.features.catalogue import CATALOGUE
 from altcredit.pipeline.models.inputs import Floats, matrix
-from altcredit.pipeline.models.metrics import Interval, Sample, psi, psi_alert, resample
+from altcredit.pipeline.models.metrics import Interval, Sample, interval, observed_to_expected, psi, psi_alert
 from altcredit.pipeline.models.model import Model
 
 BINS = 10
@@ -85,11 +85,12 @@ def shifts(frame: pd.DataFrame, model: Model) -> list[Shift]:
     Raises InputsMissing.
     """
     then = model.card.reference
-    found = [_shift(name, then[name], now) for name, now in _columns(frame, model).items() if name in then]
+    found = [shift_of(name, then[name], now) for name, now in _columns(frame, model).items() if name in then]
     return sorted(found, key=lambda shift: -shift.psi)
 
 
-def _shift(name: str, then: dict[str, Any], column: Floats) -> Shift:
+def shift_of(name: str, then: dict[str, Any], column: Floats) -> Shift:
+    """Compare one column of now with what the card keeps of it."""
     known = column[np.isfinite(column)]
     gaps = float(len(column) - known.size)
     expected = np.append(np.asarray(then["counts"], dtype=np.float64), then["unknown"])
@@ -110,11 +111,4 @@ def _shift(name: str, then: dict[str, Any], column: Floats) -> Shift:
 
 def observed_against_expected(defaulted: Any, pd_: Floats, shops: Any, *, seed: int, replicates: int = 300) -> Interval:
     """Return observed over predicted defaults of a month whose labels have matured, with its interval."""
-    sample = Sample(defaulted, pd_, shops)
-
-    def over(weight: Floats) -> float:
-        return float((weight * sample.bad).sum() / (weight * sample.pd).sum())
-
-    drawn = resample(sample, over, seed=seed, replicates=replicates)
-    low, high = np.percentile(drawn, (2.5, 97.5))
-    return Interval(value=over(sample.weight), low=float(low), high=float(high))
+    return interval(Sample(defaulted, pd_, shops), observed_to_expected, seed=seed, replicates=replicates)

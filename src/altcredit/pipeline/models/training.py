@@ -127,6 +127,7 @@ def train(
 
     With fewer than 200 distinct bad shops to train on, fewer than 100 to test with, or dates that do not span the
     windows, the expert scorecard alone is returned under ``expert_version``, calibrated as far as outcomes allow.
+    ``replicates``: of the intervals on the card; with 0 the card has no measures.
 
     :raises FrameInvalid: InputsMissing, ScorecardInvalid: what is wrong with the input.
     """
@@ -252,7 +253,7 @@ def _described(
         data_sha256=digest(rows, [*("retailer_id", "as_of", "defaulted"), *(item.name for item in card.inputs)]),
         windows={name: [str(day) for day in getattr(windows, name)] for name in names} if windows else {},
         sample={name: _counts(rows_) for name, rows_ in parts.items()},
-        metrics=_measured(model, tested, replicates) if tested is not None and bad_shops(tested) else {},
+        metrics=_measured(model, tested, replicates) if replicates and tested is not None and bad_shops(tested) else {},
         reference=monitor.reference(latest, model),
         limits_of_use=tuple(dict.fromkeys([*card.limits_of_use, _LIMIT_BY_ORIGIN[data_origin]])),
     )
