@@ -134,15 +134,24 @@ async def test_an_event_arrives_as_a_cloud_event_in_binary_mode(database: Databa
 async def test_no_event_is_lost_or_out_of_order_when_the_relay_is_killed_midway(
     database: Database, relays: Relays
 ) -> None:
-    count = 6000
+    count, marked = 6000, "SELECT count(*) FROM outbox WHERE published_at IS NOT NULL"
     await database.writes.execute(MANY, count)
     with broker(free_port()) as bootstrap:
-        for left in (5500, 4500, 3000, 1500):
+        watcher = Consumer({"bootstrap.servers": bootstrap, "group.id": "watcher"})
+
+        async def has_unmarked(floor: int) -> bool:
+            """Tell whether the broker has events whose marks have not been committed."""
+            known = await database.reads.fetchval(marked)
+            _, stored = await asyncio.to_thread(watcher.get_watermark_offsets, TopicPartition(TOPIC, 0))
+            return bool(known >= floor and stored > known)
+
+        for floor in (500, 1500, 3000, 4500):
             relay = relays.start(bootstrap)
-            await until(lambda left=left: database.reads.fetchval(f"SELECT ({UNPUBLISHED}) < {left}"))
+            await until(lambda floor=floor: has_unmarked(floor))
             relay.kill()
         relays.start(bootstrap)
         await until(lambda: database.reads.fetchval(f"SELECT ({UNPUBLISHED}) = 0"))
+        watcher.close()
         messages = await asyncio.to_thread(consume, bootstrap, count)
     numbers = [int(attribute(message, "ce_id").removeprefix("evt_")) for message in messages]
     firsts = list(dict.fromkeys(numbers))
