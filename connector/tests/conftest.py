@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from connector.tests.authority import Authority
@@ -38,10 +39,11 @@ def site(tmp_path: Path, altscore: FakeAltScore, authority: Authority, client_ce
 
 
 @pytest.fixture
-def printed(capsys: pytest.CaptureFixture[str]) -> Callable[[], dict[str, object]]:
+def printed(capsys: pytest.CaptureFixture[str]) -> Callable[[], dict[str, Any]]:
     """Return what was printed on stdout since last asked, read as JSON."""
 
-    def read() -> dict[str, object]:
-        return json.loads(capsys.readouterr().out)  # type: ignore[no-any-return]
+    def read() -> dict[str, Any]:
+        text = capsys.readouterr().out
+        return json.loads(text[text.index("{") :])  # type: ignore[no-any-return]
 
     return read

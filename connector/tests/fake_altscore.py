@@ -49,6 +49,7 @@ IDS = {
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: "FakeAltScore"
+    wbufsize, disable_nagle_algorithm = -1, True
 
     def log_message(self, *args: Any) -> None:
         pass

@@ -6,19 +6,19 @@ import itertools
 import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import msgspec
 import pytest
+from tests.conftest import new_database
 
-from altcredit.api.process import listeners
+from altcredit.api.process import Addresses, serve_platform
 from altcredit.engine import consent, identity, retailers, scoring
-from altcredit.runtime import certificates, tls
+from altcredit.runtime.certificates import Authority
 from altcredit.runtime.platform import Platform, opened
 from altcredit.runtime.settings import Settings
-from tests.conftest import new_database
+from altcredit.runtime.tls import Tls
 
 PURPOSE = "working_capital_loan"
 
@@ -37,12 +37,11 @@ class Installation:
 
     numbers = itertools.count(1)
 
-    def __init__(self, platform: Platform, base_url: str, admin_url: str, ca_file: Path) -> None:
+    def __init__(self, platform: Platform, where: Addresses, authority: Authority) -> None:
         self.platform = platform
-        self.base_url = base_url
-        self.admin_url = admin_url
-        self.ca_file = ca_file
-        self.context = ssl.create_default_context(cafile=str(ca_file))
+        self.base_url, self.admin_url = where.public, where.admin
+        self.authority = authority
+        self.context = ssl.create_default_context(cadata=authority.pem)
 
     def client(self, **headers: str) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(base_url=self.base_url, verify=self.context, headers=headers, timeout=10)
@@ -164,15 +163,14 @@ async def altscore(server: str, tmp_path_factory: pytest.TempPathFactory) -> Asy
     async with new_database(server) as dsn:
         settings = Settings(home=str(home), port=0, admin_port=0, database_url=dsn, log_level="error")
         async with opened(settings, dsn) as platform:
-            ready: asyncio.Future[tls.Addresses] = asyncio.get_running_loop().create_future()
+            tls = Tls.open(settings, keyring=platform.keyring, now=datetime.now(UTC))
+            ready: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
             stop = asyncio.Event()
-            serving = asyncio.create_task(
-                tls.serve(listeners(platform), settings=settings, ready=ready.set_result, stop=stop)
-            )
-            done, _ = await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
-            if serving in done:
-                serving.result()
-            where = ready.result()
-            yield Installation(platform, where.public, where.admin, certificates.authority_file(settings))
+            serving = asyncio.create_task(serve_platform(platform, tls, stop=stop, ready=ready.set_result))
+            await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
+            where = ready.result() if ready.done() else await serving
+            assert where is not None
+            authority = Authority.open(settings, keyring=platform.keyring, now=datetime.now(UTC))
+            yield Installation(platform, where, authority)
             stop.set()
             await serving

@@ -1,14 +1,25 @@
 """Workers as real processes on a real database."""
 
 import asyncio
+import shutil
 import signal
+import socket
+import tempfile
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psutil
+import pytest
+from pgqueuer.core.executors import ScheduleExecutorFactoryParameters
+from pgqueuer.domain.types import CronEntrypoint, CronExpression
 
-from altcredit.runtime import jobs, outbox
+from altcredit.runtime import jobs, outbox, schema
 from altcredit.runtime.db import Database
+from altcredit.runtime.postgres import Server
+from altcredit.worker import HANDLERS, SCHEDULES
+from altcredit.worker.queue import InIndia
 from tests.worker.conftest import Fleet, until
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -162,3 +173,69 @@ async def test_an_idle_worker_is_small(fleet: Fleet) -> None:
     resident = psutil.Process(worker.pid).memory_info().rss / 1e6
     print(f"idle worker: {resident:.0f} MB")  # noqa: T201
     assert resident < 90
+
+
+@pytest.fixture
+def restartable() -> Iterator[Server]:
+    home = Path(tempfile.mkdtemp(prefix="altcredit-restart-"))
+    home.chmod(0o755)
+    server = Server(home)
+    yield server
+    server.stop()
+    shutil.rmtree(home)
+
+
+async def test_a_worker_outlives_a_restart_of_the_database(fleet: Fleet, restartable: Server) -> None:
+    server = restartable
+    dsn = await asyncio.to_thread(server.start)
+    await schema.upgrade(dsn)
+    database = await Database.connect(dsn)
+    await database.writes.execute("CREATE TABLE noted (job text, n int)")
+    worker = fleet.start(dsn=dsn)
+    async with database.transaction() as db:
+        await jobs.enqueue(db, "test.slow", {"n": 1, "seconds": 4})
+    await until(lambda: database.reads.fetchval("SELECT count(*) FROM noted"))
+    await database.close()
+
+    await asyncio.to_thread(server.stop)
+    assert await asyncio.to_thread(server.start) == dsn
+
+    database = await Database.connect(dsn)
+    async with database.transaction() as db:
+        await jobs.enqueue(db, "test.note", {"n": 2})
+    for job in ("note", "slow"):
+        await until(lambda job=job: database.reads.fetchval("SELECT count(*) FROM noted WHERE job = $1", job))
+    await until(lambda: database.reads.fetchval("SELECT count(*) = 0 FROM pgqueuer"))
+    await database.close()
+    assert worker.poll() is None
+
+
+async def test_kafka_being_away_holds_up_neither_jobs_nor_reactions(database: Database, fleet: Fleet) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        fleet.start(f"ALTCREDIT_KAFKA_BOOTSTRAP=127.0.0.1:{nobody.getsockname()[1]}")
+        await fleet.ready()
+        async with database.transaction() as db:
+            await outbox.publish(db, type="test.event", key="k", data={"n": 3}, now=NOW)
+        await until(lambda: fleet.noted("note"))
+        assert await database.reads.fetchval("SELECT published_at IS NULL FROM outbox")
+
+
+def test_a_schedule_goes_by_the_clock_in_india() -> None:
+    parameters = ScheduleExecutorFactoryParameters(
+        entrypoint=CronEntrypoint("altscore.nightly"),
+        expression=CronExpression("30 1 * * *"),
+        func=note,
+        clean_old=False,
+    )
+    late_evening_utc = datetime(2026, 11, 22, 19, 59, tzinfo=UTC)
+    due = InIndia(parameters, clock=lambda: late_evening_utc).get_next()
+    assert due == datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
+
+
+async def note(_due: object) -> None:
+    raise AssertionError("never due")
+
+
+def test_every_schedule_names_a_job_that_has_a_handler() -> None:
+    assert {schedule.job for schedule in SCHEDULES} <= set(HANDLERS)

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx2
 
-from altcredit_connector import wire
+from altcredit_connector import network, wire
 from altcredit_connector.config import Config, Secrets
 
 TIMEOUT = httpx2.Timeout(60, connect=15)
@@ -142,15 +142,12 @@ def _judge(answer: httpx2.Response) -> Outcome:
 
 def _transport(error: httpx2.TransportError) -> str:
     """Name a failure of the network; raises ``Denied`` where TLS itself refuses, which no retry can mend."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            raise Denied(f"the server's certificate is not trusted: {cause.verify_message}") from error
-        cause = cause.__cause__ or cause.__context__
+    if reason := network.untrusted(error):
+        raise Denied(f"the server's certificate is not trusted: {reason}") from error
     text = str(error)
     if "alert" in text and ("certificate" in text or "unknown ca" in text):
         raise Denied(f"the server refuses our certificate: {text}") from error
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return network.describe(error)
 
 
 def _json(answer: httpx2.Response) -> dict[str, Any]:

@@ -148,12 +148,17 @@ class Journal:
 
         The number itself, unless another shop or an earlier financial year has taken it: then with a suffix.
         """
-        year = financial_year(on)
-        key = (kind, scope, number, year)
+        return self._claim((kind, scope, number, financial_year(on)), number)
+
+    def lasting_name(self, kind: Kind, origin: str, wanted: str) -> str:
+        """Return the id that goes with the ERP's ``origin`` for good: ``wanted`` when first asked, if it is free."""
+        return self._claim((kind, origin, "", 0), wanted)
+
+    def _claim(self, key: tuple[Kind, str, str, int], wanted: str) -> str:
         query = "SELECT record_id FROM name WHERE kind = ? AND scope = ? AND number = ? AND year = ?"
         if row := self._db.execute(query, key).fetchone():
             return str(row[0])
-        record_id = self._free_name(kind, scope, number, year)
+        record_id = self._free_name(*key, wanted)
         self._db.execute("INSERT INTO name VALUES (?, ?, ?, ?, ?)", (*key, record_id))
         return record_id
 
@@ -166,13 +171,13 @@ class Journal:
         )
         if row := self._db.execute(query, (kind, scope, number, year)).fetchone():
             return str(row[0])
-        return self._free_name(kind, scope, number, year)
+        return self._free_name(kind, scope, number, year, number)
 
-    def _free_name(self, kind: Kind, scope: str, number: str, year: int) -> str:
+    def _free_name(self, kind: Kind, scope: str, number: str, year: int, wanted: str) -> str:
         query = "SELECT 1 FROM name WHERE kind = ? AND record_id = ?"
-        if self._db.execute(query, (kind, number)).fetchone() is None:
-            return number
-        return f"{number}~{hashlib.sha256(json.dumps([scope, number, year]).encode()).hexdigest()[:8]}"
+        if self._db.execute(query, (kind, wanted)).fetchone() is None:
+            return wanted
+        return f"{wanted}~{hashlib.sha256(json.dumps([scope, number, year]).encode()).hexdigest()[:8]}"
 
     # Batches.
     def add_batch(self, batch_id: str, sync_from: str, sync_to: str, records: int, body: bytes) -> int:

@@ -16,7 +16,6 @@ from altcredit_connector.altscore import AltScore, Denied
 from altcredit_connector.config import Config, ConfigError, load, load_secrets
 from altcredit_connector.journal import Journal, JournalInUse
 from altcredit_connector.sending import Patience
-from altcredit_connector.sources.csv_table import CsvError
 
 OK, FAILED, USAGE, REFUSED = 0, 1, 2, 3
 DEFAULT = Path("altcredit-connector.toml")
@@ -151,52 +150,53 @@ def push_command(
         Print the result as JSON.
     """
     settings = load(config)
+    now = datetime.now(UTC)
     if dry_run or out:
-        return _rehearse(settings, out, json=json)
+        return _rehearse(settings, out, json=json, now=now)
     secrets = load_secrets(settings.secrets, sap=settings.erp == "sap_b1")
     journal = Journal.open(settings.journal)
+    server = AltScore(settings, secrets)
     try:
         with show.Shown(quiet=json) as progress:
-            reading = push.read(settings, journal, progress, now=datetime.now(UTC))
-            server = AltScore(settings, secrets)
+            reading = push.read(settings, secrets, journal, progress, now=now)
             outcomes = push.send(journal, server, progress, Patience(quota=wait))
-            server.close()
     finally:
+        server.close()
         journal.close()
+    put_aside = push.quarantined(outcomes)
     if json:
         show.as_json(push.result(reading, outcomes))
     else:
         show.quality(reading.quality)
         show.outcomes(outcomes)
-        show.quarantine(push.quarantined(outcomes))
+        show.quarantine(put_aside)
+    show.troubles(reading, outcomes)
     if outcomes.refused:
         return REFUSED
-    if outcomes.stopped and not outcomes.stopped_by_quota:
-        show.err.print(f"[red]stopped[/red]: {escape(outcomes.stopped)}; what is queued goes with the next push")
-        return FAILED
-    return FAILED if strict and push.quarantined(outcomes) else OK
+    failed = reading.failed or (outcomes.stopped and not outcomes.stopped_by_quota) or (strict and put_aside)
+    return FAILED if failed else OK
 
 
-def _rehearse(settings: Config, out: Path | None, *, json: bool) -> int:
+def _rehearse(settings: Config, out: Path | None, *, json: bool, now: datetime) -> int:
     """Do everything but send, on a copy of the journal in memory."""
+    sap = settings.erp == "sap_b1"
+    secrets = load_secrets(settings.secrets, sap=sap) if out or sap else None
     kept = Journal.open(settings.journal)
     journal = kept.rehearsal()
     kept.close()
-    now = datetime.now(UTC)
     with show.Shown(quiet=json) as progress:
-        reading = push.read(settings, journal, progress, now=now)
-    written = []
-    if out:
-        written = push.write_out(settings, load_secrets(settings.secrets), journal, out, now=now)
+        reading = push.read(settings, secrets, journal, progress, now=now)
+    written = push.write_out(settings, secrets, journal, out, now=now) if out and secrets else []
     journal.close()
     if json:
-        show.as_json({"data_quality": reading.quality.as_json(), "files": [str(path) for path in written]})
-        return OK
-    show.quality(reading.quality)
-    show.out.print(f"{reading.records:,} records would go in {reading.batches:,} batches; nothing was sent")
-    if out:
-        show.out.print(escape(f"{len(written):,} bodies and manifest.json written to {out}"))
-    return OK
+        show.as_json(push.result(reading, None) | {"files": [str(path) for path in written]})
+    else:
+        show.quality(reading.quality)
+        show.out.print(f"{reading.records:,} records would go in {reading.batches:,} batches; nothing was sent")
+        if out:
+            show.out.print(escape(f"{len(written):,} bodies and manifest.json written to {out}"))
+    show.troubles(reading, None)
+    return FAILED if reading.failed else OK
 
 
 def run() -> None:
@@ -210,7 +210,7 @@ def code(arguments: list[str]) -> int:
         result = app(arguments, exit_on_error=False, result_action="return_value")
     except cyclopts.CycloptsError:
         return USAGE
-    except (ConfigError, CsvError) as error:
+    except ConfigError as error:
         show.err.print(f"[red]error[/red]: {escape(str(error))}")
         return USAGE
     except Denied as error:

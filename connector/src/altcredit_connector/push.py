@@ -14,8 +14,8 @@ from altcredit_connector.config import Config, Secrets
 from altcredit_connector.journal import Journal
 from altcredit_connector.quality import Quality
 from altcredit_connector.sending import Outcomes, Patience, Progress, Sender
-from altcredit_connector.sources import csv_file
-from altcredit_connector.staging import MAX_RECORDS, Window, stage
+from altcredit_connector.sources import csv_file, sap, tally
+from altcredit_connector.staging import MAX_RECORDS, SourceError, Staged, Window, stage
 
 IST = timezone(timedelta(hours=5, minutes=30), "IST")
 
@@ -32,31 +32,47 @@ class Reading:
     gaps: list[str] = field(default_factory=list)
     failed: str | None = None
 
-
-def windows(config: Config, journal: Journal, reading: Reading, *, now: datetime) -> Iterator[Window]:
-    """Yield the windows of the configured source, one after the other: each is staged before the next is read."""
-    yield from csv_file.windows(config.csv, journal, reading.quality, today=now.astimezone(IST).date())
-
-
-def read(config: Config, journal: Journal, progress: Progress, *, now: datetime) -> Reading:
-    """Queue what is new in the ERP since the last run."""
-    reading = Reading()
-    for window in windows(config, journal, reading, now=now):
-        staged = stage(
-            journal,
-            window,
-            distributor_id=config.distributor_id,
-            now=now,
-            new_id=lambda: str(uuid.uuid4()),
-            limit=MAX_RECORDS,
-        )
-        reading.batches += staged.batches
-        reading.records += staged.records
-        reading.unchanged += staged.unchanged
-        reading.reversed += staged.reversed
+    def add(self, staged: Staged) -> None:
+        """Count what one window brought."""
+        self.batches += staged.batches
+        self.records += staged.records
+        self.unchanged += staged.unchanged
+        self.reversed += staged.reversed
         if staged.gap:
-            reading.gaps.append(f"{staged.gap[0]} to {staged.gap[1]}")
-        progress.say(f"{reading.records:,} new or changed records in {reading.batches:,} batches")
+            self.gaps.append(f"{staged.gap[0]} to {staged.gap[1]}")
+
+
+def windows(
+    config: Config, secrets: Secrets | None, journal: Journal, reading: Reading, *, now: datetime
+) -> Iterator[Window]:
+    """Yield the windows of the configured source, one after the other: each is staged before the next is read."""
+    today = now.astimezone(IST).date()
+    if config.erp == "csv":
+        yield from csv_file.windows(config, journal, reading.quality, today=today)
+    elif config.erp == "tally_prime":
+        yield from tally.windows(config, journal, reading.quality, today=today)
+    else:
+        assert secrets is not None, "SAP needs a password"
+        yield from sap.windows(config, secrets, journal, reading.quality, today=today)
+
+
+def read(config: Config, secrets: Secrets | None, journal: Journal, progress: Progress, *, now: datetime) -> Reading:
+    """Queue what is new in the ERP since the last run; an ERP that fails half way keeps what was read so far."""
+    reading = Reading()
+    try:
+        for window in windows(config, secrets, journal, reading, now=now):
+            staged = stage(
+                journal,
+                window,
+                distributor_id=config.distributor_id,
+                now=now,
+                new_id=lambda: str(uuid.uuid4()),
+                limit=MAX_RECORDS,
+            )
+            reading.add(staged)
+            progress.say(f"{reading.records:,} new or changed records in {reading.batches:,} batches")
+    except SourceError as error:
+        reading.failed = str(error)
     return reading
 
 
@@ -105,9 +121,9 @@ def quarantined(outcomes: Outcomes) -> list[dict[str, Any]]:
     ]
 
 
-def result(reading: Reading, outcomes: Outcomes) -> dict[str, Any]:
-    """Return what a run did as plain JSON values."""
-    return {
+def result(reading: Reading, outcomes: Outcomes | None) -> dict[str, Any]:
+    """Return what a run did as plain JSON values; without ``outcomes`` nothing was sent."""
+    report: dict[str, Any] = {
         "data_quality": reading.quality.as_json(),
         "read": {
             "records": reading.records,
@@ -117,6 +133,10 @@ def result(reading: Reading, outcomes: Outcomes) -> dict[str, Any]:
             "gaps": reading.gaps,
             "failed": reading.failed,
         },
+    }
+    if outcomes is None:
+        return report
+    return report | {
         "sent": {
             "accepted": outcomes.accepted,
             "refused": [{"batch_id": batch_id, "answer": answer} for batch_id, answer in outcomes.refused],

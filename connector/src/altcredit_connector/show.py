@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from altcredit_connector.push import Reading
 from altcredit_connector.quality import Quality
 from altcredit_connector.sending import Outcomes
 
@@ -111,3 +112,13 @@ def outcomes(result: Outcomes) -> None:
         out.print(f"{len(result.unfinished):,} batches are still being processed; the next push will ask again")
     for warning in sorted({str(w) for answer in result.finished.values() for w in answer.get("warnings") or ()}):
         out.print(f"[yellow]note[/yellow] {escape(warning)}")
+
+
+def troubles(reading: Reading, result: Outcomes | None) -> None:
+    """Say on stderr what is left over and why."""
+    for gap in reading.gaps:
+        err.print(f"[yellow]gap[/yellow] no documents from {gap}: if there is an export of these days, push it too")
+    if reading.failed:
+        err.print(f"[red]not all was read[/red]: {escape(reading.failed)}")
+    if result and result.stopped:
+        err.print(f"[yellow]stopped[/yellow]: {escape(result.stopped)}; what is queued goes with the next push")

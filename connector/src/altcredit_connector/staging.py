@@ -17,6 +17,10 @@ BRIDGED_DAYS = 7
 DAY = timedelta(days=1)
 
 
+class SourceError(Exception):
+    """The ERP or its export cannot be read; the message says what to do."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """A stretch of the ledger that is complete when its documents have been read.
@@ -178,7 +182,7 @@ def _days(journal: Journal, window: Window, first: date, final: date) -> tuple[d
     if covered is None:
         return since, max(since, until), None
     following = covered + DAY
-    if since > following + BRIDGED_DAYS * DAY:
+    if window.since is None and since > following + BRIDGED_DAYS * DAY:
         return since, max(since, until), (following, since - DAY)
     if until < following:  # old days once more: corrections
         return min(since, until), until, None

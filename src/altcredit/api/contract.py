@@ -139,7 +139,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     ``asks`` is read from the JSON body of POST and PUT, and from path and query otherwise. ``credentials`` are
     alternatives (OR) of proofs needed together (AND); none means that the route is public. ``writes`` runs the handler
     in one transaction, committed before the answer is sent; ``replays`` stores the answer under X-Request-ID
-    (contract A4). ``judges_body`` looks at the raw bytes before they are read as JSON. ``limits`` are the published
+    (contract A4). ``decodes`` is false where the handler reads
+    the body itself and ``asks`` only describes it. ``judges_body`` looks at the raw bytes before they are read as JSON. ``limits`` are the published
     quotas (requests by window); ``peeks`` tells what is left of them when a request is refused before it is counted.
     """
 
@@ -151,6 +152,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     handler: Callable[[Call, Any], Awaitable[Any]]
     asks: type = Nothing
+    decodes: bool = True
     answers: Any = None
     status: int = 200
     credentials: tuple[Credential, ...] = ()

@@ -32,8 +32,8 @@ from altcredit.runtime.strict_json import Malformed, decode
 
 Message = dict[str, Any]
 _encode = msgspec.json.Encoder().encode
+# Strict-Transport-Security is the listener's, so that its own refusals carry it too.
 _ALWAYS = [
-    (b"strict-transport-security", b"max-age=63072000; includeSubDomains"),
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
 ]
@@ -145,6 +145,8 @@ async def _asked(route: Route, call: Call, receive: Any) -> Any:
         raise MediaTypeUnsupported
     if route.judges_body is not None:
         await route.judges_body(call)
+    if not route.decodes:
+        return None
     try:
         return decode(call.body, route.asks)
     except Malformed as problem:

@@ -17,6 +17,7 @@ from altcredit.api.contract import (
 from altcredit.runtime.idempotency import IdempotencyConflict
 from altcredit.runtime.quotas import RateLimitExceeded
 from altcredit.runtime.refusal import Detail, Refusal
+from altcredit.runtime.strict_json import Malformed
 
 _encode = msgspec.json.Encoder().encode
 
@@ -38,18 +39,21 @@ class ErrorContent(msgspec.Struct, frozen=True):
     details: list[Detail]
 
 
-class ErrorAnswer(msgspec.Struct, frozen=True):
-    """The body of every answer that is not a success."""
+class ErrorAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of every answer that is not a success; ``result`` is what an earlier, identical request achieved."""
 
     error: ErrorContent
     request_id: str
+    result: dict[str, Any] | None = None
 
 
 INTERNAL = Error(500, "INTERNAL_ERROR", "Unexpected server error.", "सर्वर में अनपेक्षित त्रुटि।")
+_MALFORMED = Error(
+    400, "INVALID_REQUEST", "The request is malformed or lacks a field.", "अनुरोध अमान्य है या कोई फ़ील्ड नहीं है।"
+)
 COMMON: dict[type[Refusal], Error] = {
-    BodyMalformed: Error(
-        400, "INVALID_REQUEST", "The request is malformed or lacks a field.", "अनुरोध अमान्य है या कोई फ़ील्ड नहीं है।"
-    ),
+    BodyMalformed: _MALFORMED,
+    Malformed: _MALFORMED,
     BodyTooLarge: Error(413, "PAYLOAD_TOO_LARGE", "The request body is too large.", "अनुरोध का आकार बहुत बड़ा है।"),
     MediaTypeUnsupported: Error(
         415,
@@ -93,7 +97,9 @@ class Errors:
         else:
             error, details = INTERNAL, ()
         message = error.hi if call.language == "hi" else error.en
-        body = _encode(ErrorAnswer(ErrorContent(error.code, message, list(details)), call.request_id))
+        receipt = getattr(problem, "receipt", None)
+        result = None if receipt is None else msgspec.to_builtins(receipt)
+        body = _encode(ErrorAnswer(ErrorContent(error.code, message, list(details)), call.request_id, result))
         return error.status, error.code, body, _headers(problem, call, error.status)
 
 

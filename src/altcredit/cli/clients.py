@@ -269,9 +269,9 @@ def list_distributors(*, json: Json = False) -> None:
 
 
 def _authority(platform: Platform) -> Any:
-    from altcredit.runtime.certificates import authority
+    from altcredit.runtime.certificates import Authority
 
-    return authority(platform.settings, now=clock.now())
+    return Authority.open(platform.settings, keyring=platform.keyring, now=clock.now())
 
 
 def _hand_over(issued: Any, out: Path | None, *, json: bool) -> None:
@@ -280,7 +280,8 @@ def _hand_over(issued: Any, out: Path | None, *, json: bool) -> None:
         return
     out.mkdir(parents=True, exist_ok=True, mode=0o700)
     values = msgspec.to_builtins(issued)
-    files = {"cert.pem": values["certificate_pem"], "key.pem": values["private_key_pem"], "ca.pem": values["authority_pem"]}
+    certificate = values["certificate"]
+    files = {"cert.pem": certificate["pem"], "key.pem": certificate["key_pem"], "ca.pem": values["authority_pem"]}
     files |= {"api-key": values["api_key"], "signing-secret": values["signing_secret"]}
     for name, content in files.items():
         if content is not None:

@@ -10,6 +10,7 @@ notices.
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -31,7 +32,7 @@ _POLL_SECONDS = 5.0
 
 
 class KafkaAway(Exception):
-    """The brokers did not acknowledge events in time; the events wait in the outbox."""
+    """The brokers did not acknowledge events; the events wait in the outbox."""
 
 
 def cloud_event_headers(event: Event, *, source: str) -> list[tuple[str, str | bytes | None]]:
@@ -49,6 +50,13 @@ def cloud_event_headers(event: Event, *, source: str) -> list[tuple[str, str | b
 
 def _rfc3339(time: datetime) -> str:
     return time.isoformat().replace("+00:00", "Z")
+
+
+def read_properties(file: str) -> dict[str, str]:
+    """Read librdkafka properties, ``name=value`` a line; ``#`` begins a comment line, no file has none."""
+    lines = [line.strip() for line in Path(file).read_text().splitlines()] if file else []
+    pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def producer(bootstrap: str, properties: dict[str, str]) -> "Producer":
@@ -110,9 +118,11 @@ async def relay(dsn: str, *, bootstrap: str, topic: str, source: str, properties
     :param dsn: the database; the relay has one connection of its own.
     :param source: ``ce_source``, which names this installation.
     :param properties: further librdkafka properties, as ``security.protocol``.
-    :raises KafkaAway: brokers do not answer.
+    :raises KafkaAway: brokers do not answer, or refuse.
     :raises OSError, asyncpg.PostgresError, asyncpg.InterfaceError: the database does not.
     """
+    from confluent_kafka import KafkaException
+
     connection = await asyncpg.connect(dsn, server_settings={"application_name": "altcredit relay"})
     try:
         bell = Bell()
@@ -123,11 +133,14 @@ async def relay(dsn: str, *, bootstrap: str, topic: str, source: str, properties
         while True:
             events = await outbox.unpublished(connection, limit=_BATCH)
             sent = await send(to, events, topic=topic, source=source)
-            await outbox.mark_published(connection, events=sent, now=now())
+            if sent:
+                await outbox.mark_published(connection, events=sent, now=now())
             if len(sent) < len(events):
                 to.purge()
                 raise KafkaAway(f"{len(events) - len(sent)} events were not acknowledged")
             if len(events) < _BATCH:
                 await bell.wait(_POLL_SECONDS)
+    except KafkaException as problem:
+        raise KafkaAway(str(problem)) from problem
     finally:
         await connection.close()

@@ -30,6 +30,7 @@ CHANNEL = "altcredit_outbox"
 # Tries of an event's reactions before it is held for an operator, with pauses of 2, 4, 8 … seconds, about half an hour.
 ATTEMPTS = 10
 _BATCH = 200
+_LARGEST = 900_000  # bytes; Kafka's default limit is 1,048,576 for a message with its headers
 # Any number will do, so long as nothing else in this database takes it as an advisory lock.
 _REACTING = 7_242_002
 
@@ -120,9 +121,13 @@ async def publish(db: Connection, *, type: str, key: str, data: dict[str, Any], 
     :param type: what happened, as ``consent.granted``.
     :param key: what it happened to; events of one key reach a subscriber in the order of their transactions.
     :param data: facts as JSON. Opaque ids only: the outbox is kept for days and leaves the house by Kafka.
+    :raises ValueError: the data is larger than brokers take.
     """
+    encoded = msgspec.json.encode(data)
+    if len(encoded) > _LARGEST:
+        raise ValueError(f"An event of {len(encoded)} bytes: publish what changed, not all that there is.")
     event_id = new_id("evt")
-    await db.execute(PUBLISH, event_id, type, key, msgspec.json.encode(data).decode(), now)
+    await db.execute(PUBLISH, event_id, type, key, encoded.decode(), now)
     return event_id
 
 

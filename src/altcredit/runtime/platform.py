@@ -9,6 +9,7 @@ from typing import Self
 from altcredit.runtime import clock, log, schema, signing
 from altcredit.runtime.db import UNAVAILABLE, Database
 from altcredit.runtime.keys import Keyring
+from altcredit.runtime.peer import trusted_networks
 from altcredit.runtime.settings import Settings
 from altcredit.runtime.signing import SigningKeys
 
@@ -24,6 +25,7 @@ class Platform:
         self.database = database
         self.keyring = keyring
         self.signing = signing
+        self.trusted_proxies = trusted_networks(settings)
 
     @classmethod
     async def open(cls, settings: Settings, dsn: str, *, now: datetime) -> Self:

@@ -79,7 +79,7 @@ def decode_carefully(raw: bytes, type_: type[T]) -> T:
     problems = list(_flaws(document, "$", 1))
     if not problems:
         tree = _plain(document)
-        problems = list(_misfits(tree, type_, "$"))
+        problems = list(misfits(tree, type_, "$"))
         if not problems:
             return msgspec.convert(tree, type_)
     raise Malformed("The body is not of the expected form.", details=_capped(problems))
@@ -198,7 +198,8 @@ def _plain(value: Any) -> Any:
 # The careful way: values that are not of the type asked for.
 
 
-def _misfits(value: Any, type_: Any, path: str) -> Iterator[Detail]:
+def misfits(value: Any, type_: Any, path: str = "$") -> Iterator[Detail]:
+    """Name every part of ``value``, builtins that :func:`decode` gave, that keeps it from being a ``type_``."""
     problems = [problem for child in _children(value, type_, path) for problem in child]
     if problems:
         yield from problems
@@ -222,10 +223,10 @@ def _children(value: Any, type_: Any, path: str) -> Iterator[Iterable[Detail]]:
         yield from _fields(value, member, path)
     elif type(value) is list and arguments and get_origin(member) is not tuple:
         for index, item in enumerate(value):
-            yield _misfits(item, arguments[0], f"{path}[{index}]")
+            yield misfits(item, arguments[0], f"{path}[{index}]")
     elif type(value) is dict and arguments:
         for key, item in value.items():
-            yield _misfits(item, arguments[1], _child(path, key))
+            yield misfits(item, arguments[1], _child(path, key))
 
 
 def _fields(value: dict[str, Any], struct: type[msgspec.Struct], path: str) -> Iterator[Iterable[Detail]]:
@@ -233,7 +234,7 @@ def _fields(value: dict[str, Any], struct: type[msgspec.Struct], path: str) -> I
     config = struct.__struct_config__
     for name, field in fields.items():
         if name in value:
-            yield _misfits(value[name], field.type, _child(path, name))
+            yield misfits(value[name], field.type, _child(path, name))
         elif field.required:
             yield (Detail(_child(path, name), "is required"),)
     if config.forbid_unknown_fields:

@@ -84,8 +84,7 @@ def material(population: Population, history: History, t: int) -> Floats:
 
 def by_shop(population: Population, by_line: Ints) -> Ints:
     """Return the sums over each shop's lines (rows are lines, ascending by shop)."""
-    sums = np.zeros((population.shops, *by_line.shape[1:]), np.int64)
-    np.add.at(sums, population.shop, by_line)
+    sums: Ints = np.add.reduceat(by_line, np.searchsorted(population.shop, np.arange(population.shops)))
     return sums
 
 

@@ -72,7 +72,7 @@ class Stress:
         self._season, self._diwali = np.empty(0), np.empty((0, 0))
         self._bills: list[Bills] = []
         self._credits: list[Credits] = []
-        self._written = 0
+        self.written = 0
 
     def advance(self, until: int) -> None:
         """Live on to the start of day ``until`` (a whole number of weeks after the start)."""
@@ -100,7 +100,7 @@ class Stress:
         lines = self.population.lines
         twin._waiting = {week: [p.tiled(times, lines) for p in parts] for week, parts in self._waiting.items()}
         twin._active = self._active.tiled(times, lines)
-        twin._bills, twin._credits, twin._written = [], [], self._written
+        twin._bills, twin._credits, twin.written = [], [], self.written
         return twin
 
     def _drift(self) -> None:
@@ -139,8 +139,8 @@ class Stress:
         chance = rng.random((3, n))
         cash = chance[0] < p.cash[line]
         disputed = ~cash & (chance[1] < DISPUTED)
-        number = self._written + np.arange(n)
-        self._written += n
+        number = self.written + np.arange(n)
+        self.written += n
         due = day + np.where(cash, 0, p.terms[line])
         self._bills.append(Bills(line=line, day=day, due=due, amount=amount, cash=cash, disputed=disputed))
         if cash.any():

@@ -65,7 +65,7 @@ def _ledger(account: Account) -> str:
 
 
 def _alter_ids(rows: Documents) -> Ints:
-    """Return Tally's change counter for each row: it grows in order of the last change, whatever the document's date."""
+    """Return Tally's change counter for each row: it grows in order of the last change."""
     order = np.lexsort((rows.number, rows.kind, rows.posted))
     ids = np.empty(len(rows), np.int64)
     ids[order] = 8_801 + 2 * np.arange(len(rows))

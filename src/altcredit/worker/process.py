@@ -151,6 +151,7 @@ async def _relay(work: Work) -> None:
                 bootstrap=settings.kafka_bootstrap,
                 topic=settings.kafka_topic,
                 source=settings.issuer,
+                properties=await asyncio.to_thread(kafka.read_properties, settings.kafka_properties),
             )
         except kafka.KafkaAway as away:
             _log.warning("kafka_away", topic=settings.kafka_topic, reason=str(away), seconds=pause)

@@ -41,6 +41,7 @@ class _Queries(Queries):
         """Put a failed job back; where the database is away too, leave it to be adopted and not, as pgqueuer, held."""
         try:
             await super().retry_job(job, delay, traceback_record)
+            await self.driver.execute(jobs.WAKE)
         except Exception as problem:
             _log.warning("job_not_put_back", job=job.entrypoint, job_id=job.id, error=type(problem).__name__)
 
@@ -81,7 +82,7 @@ class _Executor(AbstractEntrypointExecutor):
         return len(payloads)
 
 
-class _InIndia(ScheduleExecutor):
+class InIndia(ScheduleExecutor):
     def __init__(self, parameters: ScheduleExecutorFactoryParameters, *, clock: Callable[[], datetime]) -> None:
         super().__init__(parameters)
         self.clock = clock
@@ -106,7 +107,7 @@ def build(work: Work, handlers: Mapping[str, Handler], schedules: Sequence[Sched
     for schedule in schedules:
         if schedule.job not in handlers:
             raise LookupError(f"The schedule of {schedule.job} has no handler.")
-        factory = partial(_InIndia, clock=work.clock)
+        factory = partial(InIndia, clock=work.clock)
         queue.schedule(schedule.job, schedule.cron, executor_factory=factory)(partial(_queue_due, work))
     return queue
 

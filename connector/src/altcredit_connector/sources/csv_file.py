@@ -1,6 +1,5 @@
 """CSV exports: one line a bill with its receipt and return, lists of one kind, or registers told by voucher type."""
 
-import glob
 import json
 import re
 from collections import defaultdict
@@ -8,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Literal
 
-from altcredit_connector.config import ConfigError, Csv
+from altcredit_connector.config import Config, ConfigError, Csv
 from altcredit_connector.journal import Journal
 from altcredit_connector.quality import Quality
 from altcredit_connector.records import CreditNote, Document, Invoice, Payment, Retailer, settle
+from altcredit_connector.sources.calendar import found
 from altcredit_connector.sources.csv_table import Table, parse
 from altcredit_connector.sources.presets import FIELDS, PRESETS, Preset, plain
 from altcredit_connector.staging import Window
@@ -43,14 +42,6 @@ class Entry:
     bill: str
 
 
-def find(config: Csv) -> list[Path]:
-    """Return the files that the patterns name, oldest first; raises ``ConfigError`` if there are none."""
-    paths = {Path(name) for pattern in config.files for name in glob.glob(pattern)}
-    if not paths:
-        raise ConfigError(f"no file matches {', '.join(config.files) or 'nothing: set csv.files or give --file'}")
-    return sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name))
-
-
 def check(config: Csv) -> Preset:
     """Return the preset; raises ``ConfigError`` for an unknown one or an unknown field among the columns."""
     if config.preset not in PRESETS:
@@ -60,18 +51,22 @@ def check(config: Csv) -> Preset:
     return PRESETS[config.preset]
 
 
-def windows(config: Csv, journal: Journal, quality: Quality, *, today: date) -> Iterator[Window]:
+def windows(config: Config, journal: Journal, quality: Quality, *, today: date) -> Iterator[Window]:
     """Yield one window a file; what did not change since an earlier export is sorted out in staging."""
-    preset = check(config)
-    for path in find(config):
-        table = parse(path, path.read_bytes(), preset, config.columns)
-        yield Window(documents=Reader(table, preset, journal, quality, today=today).documents(), marks={})
+    preset = check(config.csv)
+    for path in found(config.csv.files):
+        table = parse(path, path.read_bytes(), preset, config.csv.columns)
+        reader = Reader(table, preset, journal, quality, today=today, names=config.send_names)
+        yield Window(documents=reader.documents(), marks={})
 
 
 class Reader:
     """Reads one table: lines to entries, entries to bills first, because receipts and returns refer to them."""
 
-    def __init__(self, table: Table, preset: Preset, journal: Journal, quality: Quality, *, today: date) -> None:
+    def __init__(
+        self, table: Table, preset: Preset, journal: Journal, quality: Quality, *, today: date, names: bool
+    ) -> None:
+        self._names = names
         self._table, self._preset, self._journal, self._quality = table, preset, journal, quality
         self._latest = today + timedelta(days=1)  # the books may be kept in a time zone ahead of this computer's
         self._day_first = {name: is_day_first(table.column(name)) for name in DATES if name in table.columns}
@@ -202,7 +197,7 @@ class Reader:
                 retailer_ref=ref,
                 retailer_gst=old.retailer_gst or gst,
                 retailer_phone_hash=old.retailer_phone_hash or hashed,
-                name=old.name or name or None,
+                name=old.name or (name or None if self._names else None),
             )
         return ref
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from altcredit_connector.sources.presets import Preset, match
+from altcredit_connector.staging import SourceError
 from altcredit_connector.text import clean
 
 SEPARATORS = ",;\t|"
@@ -14,7 +15,7 @@ HEADER_WITHIN = 30
 """Lines at the top of a file (title, address, period) among which the header line is looked for."""
 
 
-class CsvError(Exception):
+class CsvError(SourceError):
     """The file cannot be read as a table of this preset."""
 
 

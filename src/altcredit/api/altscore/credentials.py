@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable
 
 from altcredit.api.contract import Call, Caller, Credential, Header, Scheme
 from altcredit.engine import identity
-from altcredit.runtime import tls, tokens
+from altcredit.runtime import tokens
+from altcredit.runtime.peer import peer_certificate
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.tokens import Claims
 
@@ -93,7 +94,8 @@ def service(scope: str) -> Credential:
     async def identify(call: Call) -> Caller:
         claims = _claims(call, "service")
         async with call.platform.database.transaction() as db:
-            await identity.require_active(db, client_id=claims.sub, jti=claims.jti)
+            if not await identity.is_active(db, client_id=claims.sub, jti=claims.jti):
+                raise identity.ClientInactive
         if scope not in claims.scope.split():
             raise ScopeMissing
         return Caller(kind="service", id=claims.sub, subject=claims)
@@ -106,7 +108,7 @@ def service(scope: str) -> Credential:
 
 
 async def _distributor(call: Call) -> Caller:
-    certificate = tls.peer_certificate(call.scope)
+    certificate = peer_certificate(call.scope, call.platform.trusted_proxies)
     async with call.platform.database.transaction() as db:
         distributor = await identity.distributor_by_credentials(
             db,

@@ -5,6 +5,7 @@ from altcredit.api.altscore.score import RetailerIdInvalid
 from altcredit.api.refusals import Error
 from altcredit.engine import consent, identity, ingestion, retailers, scoring
 from altcredit.runtime import tokens
+from altcredit.runtime.peer import ClientCertMalformed
 from altcredit.runtime.refusal import Refusal
 
 ERRORS: dict[type[Refusal], Error] = {
@@ -42,6 +43,12 @@ ERRORS: dict[type[Refusal], Error] = {
         "Certificate, key and body do not name the same distributor.",
         "प्रमाणपत्र, कुंजी और डेटा एक ही वितरक के नहीं हैं।",
     ),
+    ingestion.DistributorMismatch: Error(
+        403,
+        "DISTRIBUTOR_MISMATCH",
+        "Certificate, key and body do not name the same distributor.",
+        "प्रमाणपत्र, कुंजी और डेटा एक ही वितरक के नहीं हैं।",
+    ),
     identity.DistributorSuspended: Error(
         403, "DISTRIBUTOR_SUSPENDED", "The distributor is suspended.", "वितरक निलंबित है।"
     ),
@@ -64,14 +71,14 @@ ERRORS: dict[type[Refusal], Error] = {
     retailers.GstinInvalid: Error(
         400, "INVALID_GSTIN", "The GSTIN's form or check digit is wrong.", "GSTIN का रूप या जाँच अंक गलत है।"
     ),
+    ClientCertMalformed: Error(
+        400, "INVALID_REQUEST", "The proxy's Client-Cert header is malformed.", "Client-Cert हेडर अमान्य है।"
+    ),
     consent.LenderUnknown: Error(
         400, "INVALID_REQUEST", "lender_scope names an unknown lender.", "lender_scope में अज्ञात ऋणदाता है।"
     ),
     ingestion.BatchTooLarge: Error(
         400, "BATCH_TOO_LARGE", "A batch holds at most 1,000 records.", "एक बैच में अधिकतम 1,000 रिकॉर्ड हो सकते हैं।"
-    ),
-    ingestion.BatchIdInvalid: Error(
-        400, "INVALID_REQUEST", "X-Batch-ID must be a UUID.", "X-Batch-ID एक UUID होना चाहिए।"
     ),
     scoring.NotScored: Error(
         404, "RETAILER_NOT_SCORED", "There is no score yet; try again later.", "अभी स्कोर उपलब्ध नहीं है; बाद में देखें।"

@@ -3,6 +3,7 @@
 from altcredit.engine.identity.client import (
     SCOPES,
     Client,
+    ClientInactive,
     IdInvalid,
     IdTaken,
     IssuedClient,
@@ -48,7 +49,7 @@ from altcredit.engine.identity.operations import (
     set_limits,
     withdraw_signing_key,
 )
-from altcredit.engine.identity.store import list_clients, list_distributors
+from altcredit.engine.identity.store import distributor_names, is_active, lender_names, list_clients, list_distributors
 from altcredit.engine.identity.token import AccessToken, issue_access_token
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "CertificatePin",
     "CertificateUnknown",
     "Client",
+    "ClientInactive",
     "ClientInvalid",
     "ClientUnknown",
     "CredentialUnknown",
@@ -80,8 +82,11 @@ __all__ = [
     "authenticate_client",
     "deny_token",
     "distributor_by_credentials",
+    "distributor_names",
     "grant_backfill",
+    "is_active",
     "issue_access_token",
+    "lender_names",
     "list_clients",
     "list_distributors",
     "revocation_list",

@@ -79,3 +79,7 @@ def check_limits(*limits: int | None) -> None:
     for limit in limits:
         if limit is not None and not 0 <= limit < 2**31:
             raise LimitInvalid("a limit is a whole number from 0 to 2147483647")
+
+
+class ClientInactive(Refusal):
+    """The token is genuine, but its client is suspended or the token was withdrawn."""

@@ -7,7 +7,7 @@ from altcredit.engine.identity.credentials import Account
 from altcredit.engine.identity.distributor import ApiKey, CertificatePin, DistributorAccount, IssuedDistributor
 from altcredit.runtime.db import Connection, Record
 
-# ruff: noqa: S105, S608 - statements with "secret" or "token" in their names, put together from constants here
+# ruff: noqa: S105 - statements with "secret" or "token" in their names, put together from constants here
 
 _CLIENT = "client_id, kind, name, scopes, status, minute_limit, day_limit, max_limit_inr, created_at"
 
@@ -103,6 +103,16 @@ LEFT JOIN distributor d ON d.distributor_id = c.distributor_id
 
 def _client(row: Record) -> Client:
     return Client(**{**row, "scopes": tuple(row["scopes"])})
+
+
+IS_ACTIVE = """
+SELECT EXISTS (SELECT FROM client WHERE client_id = $1 AND status = 'active')
+   AND NOT EXISTS (SELECT FROM denied_token WHERE jti = $2)
+"""
+LENDER_NAMES = """
+SELECT client_id, name FROM client WHERE client_id = ANY ($1) AND kind = 'lender' AND status = 'active'
+"""
+DISTRIBUTOR_NAMES = "SELECT distributor_id, name FROM distributor WHERE distributor_id = ANY ($1)"
 
 
 async def insert_client(db: Connection, client: Client) -> bool:
@@ -247,3 +257,18 @@ async def by_credentials(
     if values["distributor_id"] is None:
         return None, of_key
     return Account(**{**values, "sealed": tuple(values["sealed"])}), of_key
+
+
+async def is_active(db: Connection, *, client_id: str, jti: str) -> bool:
+    """Tell whether a genuine token still counts: its client is active and it was not withdrawn."""
+    return bool(await db.fetchval(IS_ACTIVE, client_id, jti))
+
+
+async def lender_names(db: Connection, *, lender_ids: Sequence[str]) -> dict[str, str]:
+    """Return the names of those of the lenders that are active, by id."""
+    return {row["client_id"]: row["name"] for row in await db.fetch(LENDER_NAMES, list(lender_ids))}
+
+
+async def distributor_names(db: Connection, *, distributor_ids: Sequence[str]) -> dict[str, str]:
+    """Return the names of those of the distributors that are known, by id."""
+    return {row["distributor_id"]: row["name"] for row in await db.fetch(DISTRIBUTOR_NAMES, list(distributor_ids))}

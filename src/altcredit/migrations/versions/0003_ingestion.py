@@ -150,6 +150,10 @@ CREATE TABLE distributor_feed (
 COMMENT ON COLUMN distributor_feed.watermark IS 'last day of the first contiguous run of coverage';
 COMMENT ON COLUMN distributor_feed.lag_days IS 'records of live batches by posting lag: element 1 is 0 days, element 61 is 60';
 
+CREATE FUNCTION lag_sum(one integer[], other integer[]) RETURNS integer[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT array_agg(a + b ORDER BY day) FROM unnest(one, other) WITH ORDINALITY AS u (a, b, day)
+$$;
+
 CREATE FUNCTION lag_p90(lag_days integer[], unknown integer) RETURNS integer LANGUAGE sql IMMUTABLE AS $$
     SELECT coalesce(min(day) FILTER (WHERE running >= 0.9 * total AND total > 0), unknown)::integer
     FROM (

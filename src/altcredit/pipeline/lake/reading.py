@@ -63,7 +63,7 @@ def read(session: DuckSession, lake: Lake, snapshot: Snapshot, part: Part) -> No
     session.view("elsewhere", f"SELECT * FROM ({index}) WHERE NOT ({wider})")  # noqa: S608
     together = " UNION ALL ".join(f"SELECT {', '.join(LINES)} FROM {name}" for name in _SOURCES)  # noqa: S608
     session.make("lines", together)
-    session.make("silver_wide", compiled(session.dialect, _silver_of_lines))
+    session.make("silver_wide", compiled(session.dialect, silver_of_lines))
     session.view("silver", f"SELECT * FROM silver_wide WHERE {condition}")  # noqa: S608
     session.view("unresolved", "SELECT * FROM silver_wide WHERE retailer_id IS NULL")
 
@@ -71,7 +71,8 @@ def read(session: DuckSession, lake: Lake, snapshot: Snapshot, part: Part) -> No
 _SOURCES = ("base", "waiting", "delta", "elsewhere")
 
 
-def _silver_of_lines() -> Any:
+def silver_of_lines() -> Any:
+    """Return SILVER from the table ``lines``."""
     return expressions.silver(ibis.table(LINES, name="lines"))
 
 
