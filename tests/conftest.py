@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -23,7 +24,8 @@ def at(dsn: str, name: str) -> str:
 def server() -> Iterator[str]:
     """Address of the maintenance database of a running server that has the migrated template ``template_altcredit``."""
     home = Path(tempfile.mkdtemp(prefix="altcredit-test-"))
-    postgres = Server(home)
+    home.chmod(0o755)  # for the account that runs the server when the tests run as root
+    postgres = Server(home, durable=False)
     dsn = postgres.start()
 
     async def template() -> None:
@@ -43,15 +45,24 @@ def server() -> Iterator[str]:
 _counter = iter(range(1_000_000))
 
 
-@pytest.fixture
-async def database_url(server: str) -> AsyncIterator[str]:
-    """Address of a database that this test alone uses."""
+@asynccontextmanager
+async def new_database(server: str) -> AsyncIterator[str]:
+    """Make a migrated database, lend its address, and drop it."""
     name = f"test_{next(_counter)}"
     connection = await asyncpg.connect(server)
     await connection.execute(f"CREATE DATABASE {name} TEMPLATE template_altcredit STRATEGY FILE_COPY")
-    yield at(server, name)
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
+    try:
+        yield at(server, name)
+    finally:
+        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await connection.close()
+
+
+@pytest.fixture
+async def database_url(server: str) -> AsyncIterator[str]:
+    """Address of a database that this test alone uses."""
+    async with new_database(server) as dsn:
+        yield dsn
 
 
 @pytest.fixture

@@ -1,0 +1,3 @@
+from altcredit.main import run
+
+run()

@@ -1,1 +1,30 @@
-"""The composition root: the only module that knows every part."""
+"""The composition root: settings → engine → surfaces; the only module that knows every part."""
+
+import sys
+
+from altcredit.cli import app
+from altcredit.runtime.settings import Settings
+
+
+def run() -> None:
+    """Entry point of the console script and of ``python -m altcredit``."""
+    sys.exit(app.main(sys.argv[1:], {"api": serve_api, "worker": run_worker}))
+
+
+def serve_api(settings: Settings) -> None:
+    """Serve the public and the admin listener in this process until it is told to stop."""
+    from altcredit.api import process
+    from altcredit.runtime import postgres, telemetry
+
+    telemetry.configure(service="altcredit-api", otlp_endpoint=settings.otlp_endpoint)
+    process.run(settings, postgres.ensure(settings))
+
+
+def run_worker(settings: Settings) -> None:
+    """Run jobs, schedules, relay and subscriptions in this process until it is told to stop."""
+    from altcredit import worker
+    from altcredit.runtime import postgres, telemetry
+    from altcredit.subscriptions import SUBSCRIPTIONS
+
+    telemetry.configure(service="altcredit-worker", otlp_endpoint=settings.otlp_endpoint)
+    worker.run(settings, postgres.ensure(settings), SUBSCRIPTIONS)

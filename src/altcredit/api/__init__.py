@@ -1,0 +1,1 @@
+"""HTTP: the published APIs, each route declared once."""

@@ -34,7 +34,11 @@ class Database:
     async def connect(cls, dsn: str, *, connections: int = 16) -> Self:
         """Open the pools; at most ``connections`` connections, shared out evenly. Raises OSError or PostgresError."""
         half = max(connections // 2, 1)
-        options: dict[str, Any] = {"server_settings": {"application_name": "altcredit", "timezone": "UTC"}}
+        options: dict[str, Any] = {
+            "server_settings": {"application_name": "altcredit", "timezone": "UTC"},
+            "command_timeout": 30,
+            "timeout": 5,
+        }
         writes = await asyncpg.create_pool(dsn, min_size=1, max_size=half, **options)
         reads = await asyncpg.create_pool(dsn, min_size=1, max_size=half, connection_class=_KeptConnection, **options)
         return cls(dsn=dsn, writes=writes, reads=reads)
@@ -49,3 +53,19 @@ class Database:
         """Lend a connection inside one transaction: committed when the block ends, rolled back when it raises."""
         async with self.writes.acquire() as connection, connection.transaction():
             yield connection
+
+
+# What a database that is away, going away or full of connections looks like from here. Refusing beats guessing: an
+# operation that meets one of these was not done.
+UNAVAILABLE: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.DiskFullError,
+    asyncpg.ReadOnlySQLTransactionError,
+)

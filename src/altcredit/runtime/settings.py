@@ -61,6 +61,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     trusted_proxies: Annotated[str, _says("Comma-separated addresses that may send Client-Cert (RFC 9440).")] = ""
     kafka_bootstrap: Annotated[str, _says("Kafka brokers `host:port,…` that events are relayed to; empty: none.")] = ""
+    kafka_properties: Annotated[
+        str, _says("File of further librdkafka properties, `name=value` a line (`security.protocol=SASL_SSL`, …).")
+    ] = ""
     kafka_topic: Annotated[str, _says("Topic of the relayed events.")] = "altcredit.events"
     otlp_endpoint: Annotated[str, _says("OpenTelemetry collector, OTLP over HTTP; empty: tracing is off.")] = ""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _says("Least severe line that is logged.")] = (

@@ -1,0 +1,27 @@
+"""Synthetic ledgers with known truth, for the demo, tests and benchmarks (pipeline.md, "Simulator")."""
+
+from altcredit.simulator.batches import Batch, batches
+from altcredit.simulator.csv_export import csv_export
+from altcredit.simulator.feed import CLEAN, Quality
+from altcredit.simulator.sap import sap_collections
+from altcredit.simulator.shops import Account, Distributor, Shop
+from altcredit.simulator.tally import tally_ledgers, tally_vouchers
+from altcredit.simulator.world import World, build, demo_world, tiny_world
+
+__all__ = [
+    "CLEAN",
+    "Account",
+    "Batch",
+    "Distributor",
+    "Quality",
+    "Shop",
+    "World",
+    "batches",
+    "build",
+    "csv_export",
+    "demo_world",
+    "sap_collections",
+    "tally_ledgers",
+    "tally_vouchers",
+    "tiny_world",
+]

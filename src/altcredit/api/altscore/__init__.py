@@ -1,0 +1,1 @@
+"""AltScore, API-ALTSCORE-001: one module a section of the specification."""

@@ -1,0 +1,51 @@
+"""Model versions: who is champion, who may say so, and how to go back."""
+
+from altcredit.engine.registry.gate import Comparison, Interval, objections
+from altcredit.engine.registry.operations import (
+    AlreadyChampion,
+    GateClosed,
+    ModelUnknown,
+    NotCompared,
+    NothingBefore,
+    OriginUnproven,
+    SecondPersonNeeded,
+    VersionTaken,
+    approve,
+    challenge,
+    champion_artefact,
+    get,
+    holder,
+    list_versions,
+    promote,
+    record_comparison,
+    register,
+    rollback,
+)
+from altcredit.engine.registry.version import Alias, ModelVersion, Promotion
+
+__all__ = [
+    "Alias",
+    "AlreadyChampion",
+    "Comparison",
+    "GateClosed",
+    "Interval",
+    "ModelUnknown",
+    "ModelVersion",
+    "NotCompared",
+    "NothingBefore",
+    "OriginUnproven",
+    "Promotion",
+    "SecondPersonNeeded",
+    "VersionTaken",
+    "approve",
+    "challenge",
+    "champion_artefact",
+    "get",
+    "holder",
+    "list_versions",
+    "objections",
+    "promote",
+    "record_comparison",
+    "register",
+    "rollback",
+]

@@ -1,0 +1,35 @@
+"""Scorecard, training, prediction and monitoring of AltScore's models."""
+
+from altcredit.pipeline.models.artefact import ArtefactBroken, ArtefactExists, Saved, Sign, Verify, load, save
+from altcredit.pipeline.models.expert import EXPERT, Scorecard, ScorecardInvalid, scorecard_from
+from altcredit.pipeline.models.frame import FrameInvalid
+from altcredit.pipeline.models.inputs import INPUTS, Input, InputsMissing
+from altcredit.pipeline.models.model import Card, Model, predict
+from altcredit.pipeline.models.monitor import Shift, shifts
+from altcredit.pipeline.models.training import Progress, cold_start, train
+
+__all__ = [
+    "EXPERT",
+    "INPUTS",
+    "ArtefactBroken",
+    "ArtefactExists",
+    "Card",
+    "FrameInvalid",
+    "Input",
+    "InputsMissing",
+    "Model",
+    "Progress",
+    "Saved",
+    "Scorecard",
+    "ScorecardInvalid",
+    "Shift",
+    "Sign",
+    "Verify",
+    "cold_start",
+    "load",
+    "predict",
+    "save",
+    "scorecard_from",
+    "shifts",
+    "train",
+]

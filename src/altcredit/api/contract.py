@@ -1,0 +1,208 @@
+"""
+A route, declared once.
+
+The declaration gives routing, credentials, validation, transaction, replay, answer, refusals and the OpenAPI document:
+what is published cannot differ from what runs. ``endpoint.py`` runs a declaration, ``openapi.py`` prints it.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from altcredit.runtime.db import Connection
+from altcredit.runtime.ids import new_id
+from altcredit.runtime.platform import Platform
+from altcredit.runtime.quotas import Allowance
+from altcredit.runtime.refusal import Detail, Refusal
+
+Language = Literal["en", "hi"]
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LANGUAGE = re.compile(r"\s*([A-Za-z-]+|\*)\s*(?:;\s*q=([01](?:\.\d{0,3})?))?\s*")
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who calls, proven. ``subject`` is what the credential speaks for, beyond the id (claims, a distributor)."""
+
+    kind: str
+    id: str
+    subject: Any = None
+
+
+class Call:
+    """
+    One request under way, as a handler sees it.
+
+    ``db`` is set on routes that write only: their transaction, which the endpoint opens before the handler runs and
+    commits after it.
+    """
+
+    db: Connection
+
+    __slots__ = (
+        "allowance",
+        "body",
+        "caller",
+        "client_request_id",
+        "db",
+        "headers",
+        "language",
+        "now",
+        "path",
+        "platform",
+        "query",
+        "request_id",
+        "scope",
+    )
+
+    def __init__(self, platform: Platform, scope: Mapping[str, Any], now: datetime) -> None:
+        self.platform = platform
+        self.scope = scope
+        self.now = now
+        self.headers = _headers(scope["headers"])
+        sent = self.headers.get("x-request-id", "")
+        self.client_request_id: str | None = sent if _REQUEST_ID.fullmatch(sent) else None
+        self.request_id: str = self.client_request_id or new_id("req")
+        self.language: Language = preferred_language(self.headers.get("accept-language", ""))
+        self.path: dict[str, str] = scope.get("path_params", {})
+        self.query: bytes = scope.get("query_string", b"")
+        self.body: bytes = b""
+        self.caller: Caller | None = None
+        self.allowance: Allowance | None = None
+
+
+def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1"), value.decode("latin-1")
+        # A repeated header is one list (RFC 9110, 5.3): a second Authorization never replaces the first unseen.
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
+
+
+def preferred_language(accept: str) -> Language:
+    """Return the language of Accept-Language (RFC 9110, 12.5.4) that this product speaks; English otherwise."""
+    best: Language = "en"
+    weight = 0.0
+    for part in accept.split(","):
+        match = _LANGUAGE.fullmatch(part)
+        if match is None:
+            continue
+        tag, q = match[1].lower().split("-")[0], float(match[2] or 1)
+        if tag in ("en", "hi") and q > weight:
+            best, weight = ("hi" if tag == "hi" else "en"), q
+    return best
+
+
+class Scheme(msgspec.Struct, frozen=True, kw_only=True):
+    """One proof that a caller shows, as the OpenAPI document describes it."""
+
+    name: str
+    openapi: dict[str, Any]
+
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """Proofs that are needed together, and the function that judges them from the headers alone."""
+
+    schemes: tuple[Scheme, ...]
+    identify: Callable[[Call], Awaitable[Caller]]
+    refusals: tuple[type[Refusal], ...]
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """A request header that a route reads."""
+
+    name: str
+    description: str
+    required: bool = False
+    schema: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "string"})
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an answer's field is used next: ``parameters`` of ``operation`` by JSON pointer into the answer."""
+
+    operation: str
+    parameters: dict[str, str]
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """A request without body or parameters."""
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One operation.
+
+    ``asks`` is read from the JSON body of POST and PUT, and from path and query otherwise. ``credentials`` are
+    alternatives (OR) of proofs needed together (AND); none means that the route is public. ``writes`` runs the handler
+    in one transaction, committed before the answer is sent; ``replays`` stores the answer under X-Request-ID
+    (contract A4). ``decodes`` is false where the handler reads
+    the body itself and ``asks`` only describes it. ``judges_body`` looks at the raw bytes before they are read as JSON. ``limits`` are the published
+    quotas (requests by window); ``peeks`` tells what is left of them when a request is refused before it is counted.
+    """
+
+    method: Literal["GET", "POST", "PUT"]
+    path: str
+    operation: str
+    tag: str
+    summary: str
+    description: str = ""
+    handler: Callable[[Call, Any], Awaitable[Any]]
+    asks: type = Nothing
+    decodes: bool = True
+    answers: Any = None
+    status: int = 200
+    credentials: tuple[Credential, ...] = ()
+    refusals: tuple[type[Refusal], ...] = ()
+    headers: tuple[Header, ...] = ()
+    writes: bool = False
+    replays: bool = False
+    max_body: int = 64 * 1024
+    judges_body: Callable[[Call], Awaitable[None]] | None = None
+    refuses_malformed: Callable[[tuple[Detail, ...]], Refusal] | None = None
+    peeks: Callable[[Call], Awaitable[Allowance | None]] | None = None
+    limits: dict[str, int] = msgspec.field(default_factory=dict)
+    links: dict[str, Link] = msgspec.field(default_factory=dict)
+    media: str = "application/json"
+    hidden: bool = False
+
+
+# What any route may refuse before its own rules are asked.
+
+
+class BodyMalformed(Refusal):
+    """The request is not valid JSON of the published shape; ``details`` name every offending field."""
+
+
+class BodyTooLarge(Refusal):
+    """The body is longer than this route takes."""
+
+
+class MediaTypeUnsupported(Refusal):
+    """Content-Type is not application/json."""
+
+
+class MethodNotAllowed(Refusal):
+    """The path exists, but not for this method."""
+
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        super().__init__()
+        self.allowed = allowed
+
+
+class NotFound(Refusal):
+    """No route has this path."""
+
+
+class Unavailable(Refusal):
+    """Something that the answer depends on cannot be reached; nothing was done (fail closed)."""
+
+
+class Raw(msgspec.Struct, frozen=True):
+    """An answer that is bytes already (metrics, a page)."""
+
+    body: bytes
+    media: str

@@ -1,0 +1,124 @@
+"""How a refusal becomes an answer (contract A3): one table a product, one body for all."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from altcredit.api.contract import (
+    BodyMalformed,
+    BodyTooLarge,
+    Call,
+    MediaTypeUnsupported,
+    MethodNotAllowed,
+    NotFound,
+    Unavailable,
+)
+from altcredit.runtime.idempotency import IdempotencyConflict
+from altcredit.runtime.quotas import RateLimitExceeded
+from altcredit.runtime.refusal import Detail, Refusal
+from altcredit.runtime.strict_json import Malformed
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Error(msgspec.Struct, frozen=True):
+    """Status, code and message (English, Hindi) of one kind of refusal."""
+
+    status: int
+    code: str
+    en: str
+    hi: str
+
+
+class ErrorContent(msgspec.Struct, frozen=True):
+    """What went wrong: a stable code, a sentence in the language asked for, every offending field."""
+
+    code: str
+    message: str
+    details: list[Detail]
+
+
+class ErrorAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of every answer that is not a success; ``result`` is what an earlier, identical request achieved."""
+
+    error: ErrorContent
+    request_id: str
+    result: dict[str, Any] | None = None
+
+
+INTERNAL = Error(500, "INTERNAL_ERROR", "Unexpected server error.", "सर्वर में अनपेक्षित त्रुटि।")
+_MALFORMED = Error(
+    400, "INVALID_REQUEST", "The request is malformed or lacks a field.", "अनुरोध अमान्य है या कोई फ़ील्ड नहीं है।"
+)
+COMMON: dict[type[Refusal], Error] = {
+    BodyMalformed: _MALFORMED,
+    Malformed: _MALFORMED,
+    BodyTooLarge: Error(413, "PAYLOAD_TOO_LARGE", "The request body is too large.", "अनुरोध का आकार बहुत बड़ा है।"),
+    MediaTypeUnsupported: Error(
+        415,
+        "UNSUPPORTED_MEDIA_TYPE",
+        "Content-Type must be application/json.",
+        "Content-Type application/json होना चाहिए।",
+    ),
+    MethodNotAllowed: Error(
+        405, "METHOD_NOT_ALLOWED", "The path does not know this method.", "इस पते पर यह विधि मान्य नहीं है।"
+    ),
+    NotFound: Error(404, "NOT_FOUND", "There is nothing at this path.", "इस पते पर कुछ नहीं है।"),
+    IdempotencyConflict: Error(
+        409,
+        "IDEMPOTENCY_CONFLICT",
+        "This X-Request-ID was used for another request.",
+        "यह X-Request-ID किसी और अनुरोध के लिए प्रयोग हो चुका है।",
+    ),
+    RateLimitExceeded: Error(429, "RATE_LIMIT_EXCEEDED", "The rate limit is used up.", "अनुरोधों की सीमा समाप्त हो गई है।"),
+    Unavailable: Error(503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable.", "सेवा अभी उपलब्ध नहीं है।"),
+}
+
+
+class Errors:
+    """The refusals that a surface knows, each with its answer."""
+
+    def __init__(self, own: Mapping[type[Refusal], Error]) -> None:
+        self.table = {**COMMON, **own}
+
+    def of(self, refusal: type[Refusal]) -> Error:
+        """Return how ``refusal`` is answered; a subclass is answered as its nearest listed ancestor."""
+        for kind in refusal.__mro__:
+            error = self.table.get(kind)
+            if error is not None:
+                return error
+        raise KeyError(f"{refusal.__name__} has no line in the table of errors")
+
+    def answer(self, problem: Exception, call: Call) -> tuple[int, str, bytes, list[tuple[bytes, bytes]]]:
+        """Return status, code, body and extra headers for what was raised."""
+        if isinstance(problem, Refusal):
+            error, details = self.of(type(problem)), problem.details
+        else:
+            error, details = INTERNAL, ()
+        message = error.hi if call.language == "hi" else error.en
+        receipt = getattr(problem, "receipt", None)
+        result = None if receipt is None else msgspec.to_builtins(receipt)
+        body = _encode(ErrorAnswer(ErrorContent(error.code, message, list(details)), call.request_id, result))
+        return error.status, error.code, body, _headers(problem, call, error.status)
+
+
+def _headers(problem: Exception, call: Call, status: int) -> list[tuple[bytes, bytes]]:
+    if isinstance(problem, RateLimitExceeded):
+        wait = max(1, int((problem.allowance.reset - call.now).total_seconds()) + 1)
+        return [(b"retry-after", b"%d" % wait)]
+    if isinstance(problem, MethodNotAllowed):
+        return [(b"allow", ", ".join(problem.allowed).encode())]
+    if status == 503:
+        return [(b"retry-after", b"30")]
+    if status == 401:
+        return [(b"www-authenticate", b'Bearer realm="altcredit"')]
+    return []
+
+
+def documented(error: Error) -> dict[str, Any]:
+    """Return an example of the error's body for the OpenAPI document."""
+    return {
+        "error": {"code": error.code, "message": error.en, "details": []},
+        "request_id": "req_a3f8c2d1b4e59607",
+    }

@@ -1,0 +1,39 @@
+"""The command tree and its exit codes: 0 done, 1 a check failed, 2 wrong usage, 3 refused."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import cyclopts
+
+from altcredit.cli import clients, database, demo, doctor, governance, keys, pipeline, serve
+from altcredit.cli.output import errors
+from altcredit.runtime.refusal import Refusal
+from altcredit.runtime.settings import Settings
+
+FAILED, USAGE, REFUSED, INTERRUPTED = 1, 2, 3, 130
+
+Role = Callable[[Settings], None]
+
+
+def build(roles: Mapping[str, Role]) -> cyclopts.App:
+    """Return the command tree; ``roles`` are what ``serve --role`` can run in its own process."""
+    app = cyclopts.App(name="altcredit", help="Consented, explained credit decisions from alternative data.")
+    for group in (clients, keys, governance, pipeline, database, doctor, demo):
+        group.register(app)
+    serve.register(app, roles)
+    return app
+
+
+def main(arguments: Sequence[str], roles: Mapping[str, Role]) -> int:
+    """Run one command and return its exit code."""
+    try:
+        result = build(roles)(list(arguments), exit_on_error=False, print_error=True, result_action="return_value")
+    except cyclopts.CycloptsError:
+        return USAGE
+    except Refusal as refusal:
+        errors.print(f"Refused: {type(refusal).__name__}: {refusal}", style="red", markup=False)
+        for detail in refusal.details:
+            errors.print(f"  {detail.path}: {detail.problem}", markup=False)
+        return REFUSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return result if isinstance(result, int) else 0

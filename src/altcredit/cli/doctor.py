@@ -1,0 +1,111 @@
+"""``altcredit doctor``: is this installation in order, and what to do where it is not."""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import cyclopts
+import msgspec
+
+from altcredit.cli.output import emit
+from altcredit.cli.session import settings
+from altcredit.runtime import clock, jobs, postgres, schema
+from altcredit.runtime.db import UNAVAILABLE
+from altcredit.runtime.platform import Platform, opened
+from altcredit.runtime.refusal import Refusal
+from altcredit.runtime.settings import Settings
+
+_LOW_DISK_BYTES = 2 * 1024**3
+Json = Annotated[bool, cyclopts.Parameter(negative="", help="Print JSON.")]
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One check: whether it passed, and what was found or what to do."""
+
+    check: str
+    ok: bool
+    finding: str
+
+
+def register(app: cyclopts.App) -> None:
+    """Add the command to the tree."""
+    app.command(doctor)
+
+
+def doctor(*, json: Json = False) -> int:
+    """Check settings, database, keys, lake, certificates and jobs; exit 1 if anything is wrong."""
+    findings = asyncio.run(_examine())
+    emit(findings, json=json)
+    return 0 if all(one.ok for one in findings) else 1
+
+
+async def _examine() -> list[Finding]:
+    try:
+        chosen = settings()
+    except Refusal as refusal:
+        return [Finding(check="settings", ok=False, finding=str(refusal))]
+    findings = [Finding(check="settings", ok=True, finding=f"environment {chosen.environment}"), _disk(chosen)]
+    try:
+        dsn = await asyncio.to_thread(postgres.ensure, chosen)
+        async with opened(chosen, dsn) as platform:
+            findings.append(Finding(check="database", ok=True, finding=f"schema at revision {schema.head()}"))
+            for name, check in _CHECKS.items():
+                findings.append(await _checked(name, check, platform))
+    except (*UNAVAILABLE, Refusal) as problem:
+        findings.append(Finding(check="database", ok=False, finding=str(problem) or type(problem).__name__))
+    return findings
+
+
+async def _checked(name: str, check: Callable[[Platform], Awaitable[Finding]], platform: Platform) -> Finding:
+    try:
+        return await check(platform)
+    except (*UNAVAILABLE, Refusal) as problem:
+        return Finding(check=name, ok=False, finding=str(problem) or type(problem).__name__)
+
+
+def _disk(chosen: Settings) -> Finding:
+    place = chosen.lake_path
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    text = f"{free / 1024**3:.1f} GiB free for the lake"
+    return Finding(check="disk", ok=free > _LOW_DISK_BYTES, finding=text)
+
+
+async def _clock(platform: Platform) -> Finding:
+    async with platform.database.transaction() as db:
+        skew = abs((await db.fetchval("SELECT clock_timestamp()") - clock.now()).total_seconds())
+    return Finding(check="clock", ok=skew < 2, finding=f"{skew:.1f} s from the database's clock")
+
+
+async def _keys(platform: Platform) -> Finding:
+    count = len(platform.signing.jwks()["keys"])
+    return Finding(check="keys", ok=count >= 2, finding=f"{count} token keys published (active and next)")
+
+
+async def _lake(platform: Platform) -> Finding:
+    folder = platform.settings.lake_path
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f".doctor-{clock.now().timestamp():.0f}"
+    try:
+        probe.write_bytes(b"ok")
+    except OSError as problem:
+        return Finding(check="lake", ok=False, finding=f"{folder} cannot be written: {problem.strerror}")
+    probe.unlink()
+    return Finding(check="lake", ok=True, finding=f"{folder} can be written")
+
+
+async def _jobs(platform: Platform) -> Finding:
+    async with platform.database.transaction() as db:
+        held = await jobs.held(db)
+    text = f"{len(held)} jobs gave up: {', '.join(sorted({one.job for one in held}))}" if held else "no job gave up"
+    return Finding(check="jobs", ok=not held, finding=text)
+
+
+_CHECKS: dict[str, Callable[[Platform], Awaitable[Finding]]] = {
+    "clock": _clock,
+    "keys": _keys,
+    "lake": _lake,
+    "jobs": _jobs,
+}

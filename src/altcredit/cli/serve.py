@@ -1,0 +1,112 @@
+"""``altcredit serve``: one API process and one worker, supervised."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal
+
+import cyclopts
+
+from altcredit.cli.output import say
+from altcredit.cli.session import settings
+from altcredit.runtime import log, postgres, schema
+from altcredit.runtime.settings import Settings
+
+Role = Literal["all", "api", "worker"]
+
+# A child that keeps dying is started again ever more slowly, and at most this often.
+_FIRST_PAUSE, _LONGEST_PAUSE, _HEALTHY_AFTER = 0.5, 30.0, 60.0
+
+
+def register(app: cyclopts.App, roles: Mapping[str, Callable[[Settings], None]]) -> None:
+    """Add the command to the tree."""
+
+    @app.command
+    def serve(*, role: Role = "all", keep_database: Annotated[bool, cyclopts.Parameter(negative="")] = False) -> None:
+        """
+        Serve the APIs over HTTPS and run the worker.
+
+        Parameters
+        ----------
+        role: Role
+            Run one role in this process (any number of them share one database), or all of them, supervised.
+        keep_database: bool
+            Leave the embedded database server running at the end.
+        """
+        chosen = settings()
+        log.configure(chosen.log_level)
+        if role != "all":
+            roles[role](chosen)
+            return
+        dsn = postgres.ensure(chosen)
+        if chosen.environment != "production":
+            asyncio.run(schema.upgrade(dsn))
+        try:
+            Supervisor(tuple(roles)).run()
+        finally:
+            if not chosen.database_url and not keep_database:
+                postgres.Server(chosen.home_path, pg_bin=chosen.pg_bin, port=chosen.pg_port).stop()
+
+
+class Supervisor:
+    """Starts one process a role, starts again what dies, and stops all of them when it is told to stop."""
+
+    def __init__(self, roles: tuple[str, ...]) -> None:
+        self.roles = roles
+        self.children: dict[str, subprocess.Popen[bytes]] = {}
+        self.started: dict[str, float] = {}
+        self.pauses: dict[str, float] = {}
+        self.due: dict[str, float] = {}
+        self.stopping = False
+
+    def run(self) -> None:
+        """Supervise until SIGTERM or SIGINT; returns when all processes have ended."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        for role in self.roles:
+            self._start(role)
+        while not self.stopping:
+            self._look()
+            time.sleep(0.2)
+        for child in self.children.values():
+            if child.poll() is None:
+                child.send_signal(signal.SIGTERM)
+        for role, child in self.children.items():
+            try:
+                child.wait(timeout=40)
+            except subprocess.TimeoutExpired:
+                log.warning("process_killed", process=role, pid=child.pid)
+                child.kill()
+                child.wait()
+
+    def _stop(self, number: int, _frame: object) -> None:
+        if not self.stopping:
+            say("Stopping: requests and jobs under way are finished first.")
+        self.stopping = True
+        log.info("stopping", signal=number)
+
+    def _start(self, role: str) -> None:
+        command = [sys.executable, "-m", "altcredit", "serve", "--role", role]
+        # A group of its own: an interrupt at the terminal reaches the supervisor alone, which stops children in order.
+        self.children[role] = subprocess.Popen(command, env=os.environ.copy(), process_group=0)
+        self.started[role] = time.monotonic()
+        log.info("process_started", process=role, pid=self.children[role].pid)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        for role, child in list(self.children.items()):
+            if child.poll() is None:
+                if now - self.started[role] > _HEALTHY_AFTER:
+                    self.pauses.pop(role, None)
+            elif role not in self.due:
+                pause = self.pauses.get(role, _FIRST_PAUSE)
+                self.pauses[role] = min(pause * 2, _LONGEST_PAUSE)
+                self.due[role] = now + pause
+                log.warning("process_died", process=role, pid=child.pid, status=child.returncode, seconds=pause)
+            elif now >= self.due[role]:
+                del self.due[role]
+                self._start(role)

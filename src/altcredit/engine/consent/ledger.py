@@ -1,0 +1,90 @@
+"""
+What a consent record is, and what follows from a chain of them (contract C2, C3).
+
+A record is immutable. Its signed bytes are its JCS form (RFC 8785), so anybody can verify it with a public key and
+standard tools.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import msgspec
+import rfc8785
+
+from altcredit.engine.consent.notice import Notice
+
+SCHEMA = "altcredit.consent.v1"
+VALIDITY = timedelta(days=365)
+HALT_WITHIN = timedelta(hours=1)
+
+# Stands for the platform itself in the head of a consent that names no lender (purpose model_development).
+PLATFORM = "-"
+
+
+class Consent(msgspec.Struct, frozen=True, kw_only=True):
+    """One grant, as agreed to. Times are UTC."""
+
+    consent_id: str
+    retailer_id: str
+    lender_scope: tuple[str, ...]
+    distributor_ids: tuple[str, ...]
+    purpose: str
+    channel: str
+    message_id: str
+    granted_at: datetime
+    expires_at: datetime
+    notice: Notice
+    supersedes: tuple[str, ...] = ()
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The lenders that the grant lets in, or the platform itself."""
+        return self.lender_scope or (PLATFORM,)
+
+
+class Active(msgspec.Struct, frozen=True, kw_only=True):
+    """The live grant of one purpose to one lender."""
+
+    purpose: str
+    consent_id: str
+    expires_at: datetime
+
+
+def signed_bytes(consent: Consent) -> bytes:
+    """Return the bytes that are signed: the JCS form of the record."""
+    return rfc8785.dumps(
+        {
+            "schema": SCHEMA,
+            "consent_id": consent.consent_id,
+            "retailer_id": consent.retailer_id,
+            "lender_scope": list(consent.lender_scope),
+            "distributor_ids": list(consent.distributor_ids),
+            "purpose": consent.purpose,
+            "consent_channel": consent.channel,
+            "wa_message_id": consent.message_id,
+            "granted_at": timestamp(consent.granted_at),
+            "expires_at": timestamp(consent.expires_at),
+            "notice": {
+                "version": consent.notice.version,
+                "language": consent.notice.language,
+                "sha256": consent.notice.sha256,
+                "text": consent.notice.text,
+            },
+            "supersedes": list(consent.supersedes),
+        }
+    )
+
+
+def timestamp(at: datetime) -> str:
+    """Return RFC 3339 in UTC with whole seconds, as the published examples have it."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def with_grant(active: Iterable[Active], grant: Active) -> tuple[Active, ...]:
+    """Return the chain's live grants after another one: it supersedes the one of the same purpose."""
+    return (*(one for one in active if one.purpose != grant.purpose), grant)
+
+
+def without(active: Iterable[Active], purpose: str) -> tuple[Active, ...]:
+    """Return the chain's live grants after a revocation: it ends the purpose, whichever grant is its newest."""
+    return tuple(one for one in active if one.purpose != purpose)

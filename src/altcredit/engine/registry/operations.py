@@ -1,0 +1,223 @@
+"""What can be done with models: register, compare, approve, promote, roll back, look up."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from altcredit.engine import audit
+from altcredit.engine.registry import store
+from altcredit.engine.registry.gate import Comparison, objections
+from altcredit.engine.registry.version import PROVEN_ORIGINS, Alias, Environment, ModelVersion, Promotion
+from altcredit.runtime.db import Connection
+from altcredit.runtime.refusal import Refusal
+
+# An approval that nothing came of lapses: the second person signs for what the first one meant.
+APPROVAL_LASTS = timedelta(days=7)
+PEOPLE = 2
+
+
+class ModelUnknown(Refusal):
+    """There is no such version, or no model holds this alias."""
+
+
+class VersionTaken(Refusal):
+    """The version or the very same artefact is registered already."""
+
+
+class OriginUnproven(Refusal):
+    """Production decides by what was learnt from consented ledgers, or by the expert scorecard: nothing else."""
+
+
+class AlreadyChampion(Refusal):
+    """The model is the champion as it is."""
+
+
+class SecondPersonNeeded(Refusal):
+    """A promotion needs two different people (API-ALTSCORE-001, section 07)."""
+
+
+class NotCompared(Refusal):
+    """The model has not been compared with the champion of now."""
+
+
+class GateClosed(Refusal):
+    """The model does not show what a champion must; the details say what."""
+
+
+class NothingBefore(Refusal):
+    """There is no earlier champion to roll back to."""
+
+
+async def register(
+    db: Connection,
+    *,
+    card: dict[str, Any],
+    path: str,
+    sha256: str,
+    key_id: str,
+    signature: bytes,
+    environment: Environment,
+    actor: str,
+    now: datetime,
+) -> ModelVersion:
+    """
+    Record a signed artefact, so that it can be compared, approved and promoted.
+
+    ``card`` as in the artefact (``version``, ``kind``, ``data_origin`` are read from it), ``path`` relative to the
+    folder of models.
+
+    :raises VersionTaken:
+    :raises OriginUnproven: in production, where the card says that the model learnt from simulated or public data.
+    """
+    model = ModelVersion(
+        version=card["version"],
+        kind=card["kind"],
+        data_origin=card["data_origin"],
+        card=card,
+        path=path,
+        sha256=sha256,
+        key_id=key_id,
+        signature=signature,
+        registered_by=actor,
+        registered_at=now,
+    )
+    _require_origin(model, environment)
+    if not await store.insert(db, model):
+        raise VersionTaken(f"Model {model.version} is registered already, under this name or another")
+    await audit.append(
+        db,
+        actor=actor,
+        action="model.registered",
+        subject=model.version,
+        details={"sha256": sha256, "data_origin": model.data_origin},
+        now=now,
+    )
+    return model
+
+
+def _require_origin(model: ModelVersion, environment: Environment) -> None:
+    if environment == "production" and model.data_origin not in PROVEN_ORIGINS:
+        raise OriginUnproven(f"Model {model.version} learnt from {model.data_origin} data")
+
+
+async def get(db: Connection, *, version: str) -> ModelVersion:
+    """Return a version with its card. Raises ModelUnknown."""
+    model = await store.find(db, version)
+    if model is None:
+        raise ModelUnknown(f"There is no model {version}")
+    return model
+
+
+async def list_versions(db: Connection) -> list[ModelVersion]:
+    """Return every version, the newest first."""
+    return await store.every(db)
+
+
+async def holder(db: Connection, *, alias: Alias) -> ModelVersion:
+    """Return the champion or the challenger. Raises ModelUnknown: there is none."""
+    model = await store.by_alias(db, alias)
+    if model is None:
+        raise ModelUnknown(f"No model is {alias}")
+    return model
+
+
+async def champion_artefact(db: Connection) -> tuple[str, str, str]:
+    """
+    Return version, sha256 and path of the champion: one small read, cheap enough before every job.
+
+    :raises ModelUnknown: there is no champion.
+    """
+    found = await store.champion_artefact(db)
+    if found is None:
+        raise ModelUnknown("No model is champion")
+    return found
+
+
+async def challenge(db: Connection, *, version: str, actor: str, now: datetime) -> None:
+    """Make a version the challenger. Raises ModelUnknown, AlreadyChampion."""
+    model = await get(db, version=version)
+    if "champion" in model.aliases:
+        raise AlreadyChampion(f"Model {version} is the champion")
+    await store.set_alias(db, alias="challenger", version=version, now=now)
+    await audit.append(db, actor=actor, action="model.challenged", subject=version, details={}, now=now)
+
+
+async def record_comparison(
+    db: Connection, *, version: str, against: str, comparison: Comparison, actor: str, now: datetime
+) -> None:
+    """Record how a version compares with another, which the gate reads. Raises ModelUnknown."""
+    await get(db, version=version)
+    await get(db, version=against)
+    text = msgspec.json.encode(comparison).decode()
+    await store.record_comparison(db, version=version, against=against, comparison=text, now=now)
+    await audit.append(db, actor=actor, action="model.compared", subject=version, details={"against": against}, now=now)
+
+
+async def approve(db: Connection, *, version: str, actor: str, now: datetime) -> list[str]:
+    """Sign for a version's promotion; returns who has signed in the last seven days. Raises ModelUnknown."""
+    model = await get(db, version=version)
+    await store.approve(db, version=version, actor=actor, now=now)
+    details = {"sha256": model.sha256}
+    await audit.append(db, actor=actor, action="model.approved", subject=version, details=details, now=now)
+    return await store.approvals(db, version=version, since=now - APPROVAL_LASTS)
+
+
+async def promote(db: Connection, *, version: str, actor: str, environment: Environment, now: datetime) -> Promotion:
+    """
+    Make a version the champion, in the caller's transaction and without a restart anywhere.
+
+    Two different people: whoever calls, and another who has approved. In development one person suffices, and the
+    audit row says so. A first champion has nobody to be compared with.
+
+    :raises ModelUnknown: AlreadyChampion: OriginUnproven:
+    :raises SecondPersonNeeded: nobody else approved within seven days.
+    :raises NotCompared: GateClosed: the gate of pipeline.md, with every objection in the details.
+    """
+    await store.lock(db)
+    model = await get(db, version=version)
+    if "champion" in model.aliases:
+        raise AlreadyChampion(f"Model {version} is the champion already")
+    _require_origin(model, environment)
+    others = [
+        other for other in await store.approvals(db, version=version, since=now - APPROVAL_LASTS) if other != actor
+    ]
+    people = [*others, actor]
+    if len(people) < PEOPLE and environment != "development":
+        raise SecondPersonNeeded(f"Someone other than {actor} must approve {version} first")
+    champion = await store.by_alias(db, "champion")
+    if champion is not None:
+        await _require_open_gate(db, version=version, against=champion.version)
+    predecessor = champion.version if champion else None
+    await store.set_alias(db, alias="champion", version=version, now=now)
+    await store.drop_alias(db, alias="challenger", version=version)
+    await store.record_promotion(db, version=version, predecessor=predecessor, promoted_by=people, now=now)
+    details = {"predecessor": predecessor, "people": people, "sole_operator": len(people) < PEOPLE}
+    await audit.append(
+        db, actor=actor, action="model.promoted", subject=version, details={**details, "sha256": model.sha256}, now=now
+    )
+    return Promotion(version=version, predecessor=predecessor, promoted_by=tuple(people), at=now)
+
+
+async def _require_open_gate(db: Connection, *, version: str, against: str) -> None:
+    text = await store.comparison(db, version=version, against=against)
+    if text is None:
+        raise NotCompared(f"Model {version} has not been compared with the champion {against}")
+    found = objections(msgspec.json.decode(text, type=Comparison))
+    if found:
+        raise GateClosed(f"Model {version} may not replace {against}", details=found)
+
+
+async def rollback(db: Connection, *, actor: str, now: datetime) -> Promotion:
+    """
+    Put the champion's predecessor back in office: one update, effective with the next job. One person suffices.
+
+    :raises NothingBefore: there is no champion, or it is the first.
+    """
+    await store.lock(db)
+    changed = await store.roll_back(db, now=now)
+    if changed is None:
+        raise NothingBefore("There is no earlier champion")
+    left, restored = changed
+    await audit.append(db, actor=actor, action="model.rolled_back", subject=restored, details={"from": left}, now=now)
+    return Promotion(version=restored, predecessor=left, promoted_by=(actor,), at=now)

@@ -1,0 +1,217 @@
+"""What can be done with scores: record assessments, read one, read a history, look a retailer up."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from altcredit.engine import consent
+from altcredit.engine.identity import ClientInactive
+from altcredit.engine.scoring import store
+from altcredit.engine.scoring.assessment import Assessment, is_low_confidence
+from altcredit.engine.scoring.limit import LimitCheck, limit_check, recommended
+from altcredit.engine.scoring.reasons import Reason
+from altcredit.engine.scoring.standing import Standing
+from altcredit.runtime import outbox
+from altcredit.runtime.db import Connection, Database, Record
+from altcredit.runtime.ids import new_id
+from altcredit.runtime.keys import Keyring
+from altcredit.runtime.quotas import Allowance, Quota, RateLimitExceeded, allowance
+from altcredit.runtime.refusal import Refusal
+
+INDIA = ZoneInfo("Asia/Kolkata")
+_decode_reasons = msgspec.json.Decoder(tuple[Reason, ...]).decode
+_CHUNK = 2000
+
+
+class NotScored(Refusal):
+    """The retailer consented, but there is no assessment yet."""
+
+
+class DataInsufficient(Refusal):
+    """There is an assessment, and it found too little to score (or the feed is too old to rely on)."""
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """A score as one lender sees it now."""
+
+    score_id: str
+    altscore: int
+    risk_band: str
+    probability_of_default: float
+    recommended_limit_inr: int
+    limit_check: LimitCheck | None
+    reasons: tuple[Reason, ...]
+    data_freshness_days: int
+    low_confidence: bool
+    score_version: str
+    policy_version: str
+    scored_at: datetime
+    consent_id: str
+
+
+class Month(msgspec.Struct, frozen=True, kw_only=True):
+    """The last score of a calendar month (IST)."""
+
+    month: str
+    altscore: int
+    risk_band: str
+    score_version: str
+    score_id: str
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """What one statement brought back. ``allowance`` is known whatever the outcome."""
+
+    row: Record
+    allowance: Allowance
+
+    def require(self) -> Record:
+        """
+        Return the row, if its outcome is a success.
+
+        :raises RateLimitExceeded, consent.NotGranted, consent.ScopeMismatch, NotScored, DataInsufficient:
+            as the statement judged (contract A2).
+        """
+        outcome = self.row["outcome"]
+        if outcome == "OK":
+            return self.row
+        if outcome == "RATE_LIMIT_EXCEEDED":
+            raise RateLimitExceeded(self.allowance)
+        raise _OUTCOMES[outcome]
+
+
+_OUTCOMES: dict[str, type[Refusal]] = {
+    "CONSENT_NOT_GRANTED": consent.NotGranted,
+    "SCOPE_MISMATCH": consent.ScopeMismatch,
+    "RETAILER_NOT_SCORED": NotScored,
+    "DATA_INSUFFICIENT": DataInsufficient,
+}
+
+
+class Asker(msgspec.Struct, frozen=True, kw_only=True):
+    """Which lender asks, by which token, in which request."""
+
+    lender_id: str
+    token_id: str
+    request_id: str
+
+
+async def read(
+    database: Database, *, keyring: Keyring, asker: Asker, retailer_id: str, purpose: str, now: datetime
+) -> Reading:
+    """
+    Read a retailer's score for a lender: consent, quota, score and access row in one statement.
+
+    API-ALTSCORE-001, section 03; contract A2, A7, A15. ``retailer_id`` is well-formed.
+
+    :raises ClientInactive: the lender is suspended, or its token was withdrawn.
+    """
+    key = consent.head_key(keyring, retailer_id, asker.lender_id)
+    today = now.astimezone(INDIA).date()
+    row = await store.read(database, *_common(asker, key, now), retailer_id, purpose, today)
+    return _reading(row, now)
+
+
+def score(row: Record, *, requested_limit_inr: int | None) -> Score:
+    """Return the answer of a successful reading: what depends on this lender and this moment is applied here."""
+    low = is_low_confidence(reduced_confidence=row["reduced_confidence"], freshness_days=row["freshness_days"])
+    limit = recommended(row["base_limit_inr"], row["max_limit_inr"], low, row["overdue_inr"])
+    check = None
+    if requested_limit_inr is not None:
+        check = limit_check(requested_inr=requested_limit_inr, recommended_inr=limit, hard_cap_inr=row["hard_cap_inr"])
+    return Score(
+        score_id=row["score_id"],
+        altscore=row["altscore"],
+        risk_band=row["risk_band"],
+        probability_of_default=row["pd"],
+        recommended_limit_inr=limit,
+        limit_check=check,
+        reasons=_decode_reasons(row["reasons"]),
+        data_freshness_days=row["freshness_days"],
+        low_confidence=low,
+        score_version=row["score_version"],
+        policy_version=row["policy_version"],
+        scored_at=row["scored_at"],
+        consent_id=row["consent_id"],
+    )
+
+
+async def history(
+    database: Database, *, keyring: Keyring, asker: Asker, retailer_id: str, months: int, now: datetime
+) -> Reading:
+    """Read up to ``months`` monthly snapshots, newest first (contract A12). Raises as :func:`read`."""
+    key = consent.head_key(keyring, retailer_id, asker.lender_id)
+    row = await store.read_history(database, *_common(asker, key, now), retailer_id, months)
+    return _reading(row, now)
+
+
+def months(row: Record) -> list[Month]:
+    """Return the snapshots of a successful reading of a history."""
+    return msgspec.json.decode(row["months"] or "[]", type=list[Month])
+
+
+async def look_up(database: Database, *, keyring: Keyring, asker: Asker, gstin: str, now: datetime) -> Reading:
+    """Find a retailer by GSTIN, if it consented to this lender (contract A13). Raises as :func:`read`."""
+    key = consent.gst_head_key(keyring, gstin, asker.lender_id)
+    # The GSTIN itself goes nowhere: the access row holds the first half of its keyed hash.
+    row = await store.look_up(database, *_common(asker, key, now), key[:16].hex())
+    return _reading(row, now)
+
+
+async def peek(database: Database, *, lender_id: str, now: datetime) -> Allowance | None:
+    """Return what a lender has left, without counting."""
+    row = await store.peek(database, lender_id, _MINUTE.start(now), _DAY.start(now))
+    return None if row is None else _tighter(row, now)
+
+
+async def record(db: Connection, *, assessments: Sequence[tuple[Assessment, Standing]], now: datetime) -> list[str]:
+    """
+    Store assessments, make them current, take the month's snapshot and announce them (event ``score.updated``).
+
+    Returns the score ids, in order. Call it in one transaction with whatever decided them.
+    """
+    score_ids: list[str] = []
+    for start in range(0, len(assessments), _CHUNK):
+        chunk = [(new_id("scr"), one, standing) for one, standing in assessments[start : start + _CHUNK]]
+        await store.insert(db, chunk, now)
+        score_ids += [score_id for score_id, _, _ in chunk]
+    if score_ids:
+        data = {"count": len(score_ids), "score_version": assessments[0][0].score_version}
+        await outbox.publish(db, type="score.updated", key=score_ids[0], data=data, now=now)
+    return score_ids
+
+
+async def add_access_partitions(db: Connection, *, today: date, months_ahead: int = 2) -> None:
+    """Create the access log's partitions of the coming months."""
+    start = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
+    for _ in range(months_ahead):
+        end = (start + timedelta(days=32)).replace(day=1)
+        await store.add_access_partition(db, start, end)
+        start = end
+
+
+# Windows only; the limits are each lender's own (contract A15).
+_MINUTE = Quota(name="minute", limit=0, seconds=60)
+_DAY = Quota(name="day", limit=0, seconds=86_400)
+
+
+def _common(asker: Asker, key: bytes, now: datetime) -> tuple[str, str, datetime, datetime, bytes, datetime, str]:
+    return asker.lender_id, asker.token_id, _MINUTE.start(now), _DAY.start(now), key, now, asker.request_id
+
+
+def _tighter(row: Record, now: datetime) -> Allowance:
+    minute = msgspec.structs.replace(_MINUTE, limit=row["minute_limit"])
+    day = msgspec.structs.replace(_DAY, limit=row["day_limit"])
+    by_minute = allowance(minute, row["minute_taken"], now)
+    # The day is not counted for a request that the minute already refused.
+    day_taken = row["day_taken"] or 0
+    by_day = allowance(day, day_taken, now)
+    return by_day if day_taken > day.limit or by_day.remaining < by_minute.remaining else by_minute
+
+
+def _reading(row: Record | None, now: datetime) -> Reading:
+    if row is None:
+        raise ClientInactive
+    return Reading(row=row, allowance=_tighter(row, now))

@@ -1,0 +1,62 @@
+"""What a retailer's score is made from: the values that the pipeline hands to the engine."""
+
+from datetime import date
+
+import msgspec
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a retailer's ledgers say on a day, as far as it was known on that day.
+
+    ``features`` holds the model inputs and the facts by catalogue name; None where the ledgers cannot tell.
+    """
+
+    retailer_id: str
+    as_of: date
+    features: dict[str, float | None]
+    completeness: float
+    """0 to 100 (contract A8)."""
+    history_days: int
+    """Days since the first bill."""
+    matured_credit_bills: int
+    has_payment_data: bool
+    in_default: bool
+    """Already in default on ``as_of`` (contract A9)."""
+    gmv_6m_inr: int
+    """Net trade of six months, from bills that are collected or not yet due (G6 of contract A14)."""
+    gmv_month_median_inr: int
+    """Median of the same over the six months."""
+    overdue_inr: int
+    feed: tuple[str, ...]
+    """Distributors with at least a tenth of the six-month trade (contract A7)."""
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A model's answer for one retailer.
+
+    ``base + sum(contributions.values()) == logit(pd)`` to 1e-6: the contributions are calibrated log-odds of default
+    by feature, positive where the feature raises the risk.
+    """
+
+    pd: float
+    contributions: dict[str, float]
+    base: float
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a decision must know, and record, of the model that it rests on."""
+
+    version: str
+    """As answered in ``score_version``, for example ``altscore-xgb-v1-prod``."""
+    sha256: str
+    """Of the artefact."""
+    expert_only: bool
+    """The expert scorecard alone decides: low confidence, and band B at best."""
+    cure_rate: float
+    """Share of shops in default that are out of it 90 days later (contract A9)."""
+    families: dict[str, str]
+    """The family of each model input, by which contributions are summed before a reason is chosen."""
+    benchmark: dict[str, float]
+    """The portfolio's median of each feature, which step (2) of contract A11 measures against."""

@@ -1,0 +1,241 @@
+"""
+Fold the batches since the base into a new base of silver, in two stages that a kill can interrupt anywhere.
+
+1. Distributor by distributor (in groups of a bounded number of rows): silver of the group, cut by bucket, and its part
+   of the index. Everything that must meet, versions of a document, a receipt and its invoice, is of one distributor.
+2. Bucket by bucket: the groups' pieces of a bucket, sorted by retailer, are a file of the base.
+
+All of it happens in one folder, named by the base it starts from and the version it covers. A file that has its name is
+whole (files.py), so a run that finds such a folder goes on where the last one stopped. Readers see nothing of it until
+the manifest names the new files (store.publish_base).
+"""
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from altcredit.pipeline.lake import files
+from altcredit.pipeline.lake import silver as expressions
+from altcredit.pipeline.lake.engine import DuckSession, Lake, compiled
+from altcredit.pipeline.lake.progress import Progress, Report, silent
+from altcredit.pipeline.lake.reading import give_bronze, silver_of_lines
+from altcredit.pipeline.lake.tables import INDEX, LINES, SILVER, LakeFile, Snapshot, bucket_range
+
+ROWS_PER_GROUP: Final = 2_500_000
+ROWS_PER_BUCKET: Final = 250_000
+MAX_BUCKETS: Final = 256
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How a compaction cuts its work; written first, so that a resumed run cuts it the same way."""
+
+    base_version: int
+    covers: int
+    rebuild: bool
+    buckets: int
+    groups: tuple[tuple[str, ...], ...]
+    rows: tuple[int, ...]
+    """Rows to read of each group."""
+
+
+class Compacted(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished base that is not listed yet."""
+
+    files: tuple[LakeFile, ...]
+    covers: int
+    buckets: int
+    seconds: float
+
+
+def pending(lake: Lake, *, base_version: int) -> Plan | None:
+    """Return the plan of a compaction of this base that was interrupted; the one that covers most, None if there is
+    none."""
+    plans = (_load(path) for path in (lake.root / "silver").glob("*/plan.json"))
+    found = [plan for plan in plans if plan.base_version == base_version]
+    return max(found, key=lambda plan: plan.covers, default=None)
+
+
+def compact(lake: Lake, snapshot: Snapshot, *, rebuild: bool = False, report: Report = silent) -> Compacted:
+    """
+    Write a new base from the snapshot's base and deltas; nothing is listed.
+
+    A run of the same base and version that was interrupted is resumed. ``rebuild``: the snapshot is one of bronze
+    alone (``store.snapshot(rebuild=True)``).
+    """
+    started = time.perf_counter()
+    folder = lake.root / "silver" / f"{snapshot.base_version}-{snapshot.version}{'-rebuild' if rebuild else ''}"
+    with lake.session() as session:
+        plan = _plan(session, lake, snapshot, folder, rebuild)
+        done = 0
+        clock = _Clock(report, "silver", sum(plan.rows))
+        for number in range(len(plan.groups)):
+            _group(session, lake, snapshot, folder, plan, number)
+            done += plan.rows[number]
+            clock.at(done)
+    listed = list(_buckets(lake, folder, plan, report))
+    listed.extend(_described_index(lake, folder, plan))
+    return Compacted(
+        files=tuple(listed),
+        covers=snapshot.version,
+        buckets=plan.buckets,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def finish(lake: Lake, *, base_version: int) -> None:
+    """Tidy up after the new base has been listed: pieces, plans, and what was begun from bases before it."""
+    for folder in (lake.root / "silver").glob("*-*"):
+        if not (folder / "plan.json").exists():
+            continue
+        if _load(folder / "plan.json").base_version <= base_version:
+            shutil.rmtree(folder / "pieces", ignore_errors=True)
+            (folder / "plan.json").unlink()
+
+
+def _load(path: Path) -> Plan:
+    return msgspec.json.decode(path.read_bytes(), type=Plan)
+
+
+def _plan(session: DuckSession, lake: Lake, snapshot: Snapshot, folder: Path, rebuild: bool) -> Plan:
+    path = folder / "plan.json"
+    if path.exists():
+        return _load(path)
+    rows: dict[str, int] = {}
+    for file in snapshot.deltas:
+        rows[file.distributor_id or ""] = rows.get(file.distributor_id or "", 0) + file.rows
+    session.scan("base", [lake.path(file.path) for file in snapshot.base], SILVER)
+    held = session.fetch("SELECT distributor_id, count(*) AS n FROM base GROUP BY distributor_id")
+    for distributor, n in zip(*held.to_pydict().values(), strict=True):
+        rows[distributor] = rows.get(distributor, 0) + n
+    buckets = 1
+    while buckets < MAX_BUCKETS and buckets * ROWS_PER_BUCKET < sum(rows.values()):
+        buckets *= 2
+    groups = _packed(rows)
+    plan = Plan(
+        base_version=snapshot.base_version,
+        covers=snapshot.version,
+        rebuild=rebuild,
+        buckets=buckets,
+        groups=groups,
+        rows=tuple(sum(rows[distributor] for distributor in group) for group in groups),
+    )
+    files.write_whole(path, lambda temporary: _write_bytes(temporary, msgspec.json.encode(plan)))
+    return plan
+
+
+def _write_bytes(path: Path, body: bytes) -> None:
+    path.write_bytes(body)
+
+
+def _packed(rows: dict[str, int]) -> tuple[tuple[str, ...], ...]:
+    """Put distributors together, in order, up to the rows of a group."""
+    groups: list[list[str]] = [[]]
+    filled = 0
+    for distributor in sorted(rows):
+        if groups[-1] and filled + rows[distributor] > ROWS_PER_GROUP:
+            groups.append([])
+            filled = 0
+        groups[-1].append(distributor)
+        filled += rows[distributor]
+    return tuple(tuple(group) for group in groups if group)
+
+
+def _group(session: DuckSession, lake: Lake, snapshot: Snapshot, folder: Path, plan: Plan, number: int) -> None:
+    """Write the pieces and the index of one group, unless the last of them is there."""
+    index = _index(folder, number)
+    if index.exists():
+        return
+    _silver(session, lake, snapshot, plan.groups[number])
+    columns = ", ".join(SILVER)
+    for bucket in range(plan.buckets):
+        low, high = bucket_range(bucket, bucket, plan.buckets)
+        rows = f"SELECT {columns} FROM silver WHERE retailer_id >= '{low}' AND retailer_id < '{high}'"  # noqa: S608
+        _write(session, rows, _piece(folder, number, str(bucket)))
+    _write(session, f"SELECT {columns} FROM silver WHERE retailer_id IS NULL", _piece(folder, number, "waiting"))  # noqa: S608
+    invoices = (
+        f"SELECT {', '.join(INDEX)} FROM silver WHERE kind = 'invoice' AND retailer_id IS NOT NULL "  # noqa: S608
+        "ORDER BY distributor_id, document_id"
+    )
+    _write(session, invoices, index)
+    session.drop("silver")
+
+
+def _silver(session: DuckSession, lake: Lake, snapshot: Snapshot, group: tuple[str, ...]) -> None:
+    """Make ``silver`` of a group of distributors."""
+    deltas = [file for file in snapshot.deltas if (file.distributor_id or "") in group]
+    give_bronze(session, lake, snapshot, deltas)
+    names = ", ".join("'" + name.replace("'", "''") + "'" for name in group)
+    columns = ", ".join(LINES)
+    session.scan(
+        "base",
+        [lake.path(file.path) for file in snapshot.base],
+        SILVER,
+        columns=columns,
+        where=f"distributor_id IN ({names})",
+    )
+    fresh = compiled(session.dialect, expressions.bronze_lines)
+    session.make("lines", f"SELECT {columns} FROM base UNION ALL SELECT {columns} FROM ({fresh})")  # noqa: S608
+    session.make("silver", compiled(session.dialect, silver_of_lines))
+    session.drop("lines")
+
+
+def _buckets(lake: Lake, folder: Path, plan: Plan, report: Report) -> Iterator[LakeFile]:
+    """Write the files of the base that are missing, and yield what the manifest is to say of all."""
+    clock = _Clock(report, "base", sum(plan.rows))
+    done = 0
+    with lake.session() as session:
+        for bucket in (*(str(number) for number in range(plan.buckets)), "waiting"):
+            path = folder / f"{bucket if bucket == 'waiting' else f'base-{int(bucket):03d}'}.parquet"
+            if not path.exists():
+                pieces = [_piece(folder, number, bucket) for number in range(len(plan.groups))]
+                session.scan("pieces", pieces, SILVER)
+                order = "retailer_id, distributor_id, kind, document_date"
+                _write(session, f"SELECT {', '.join(SILVER)} FROM pieces ORDER BY {order}", path)  # noqa: S608
+            rows = _count(session, path)
+            done += rows
+            clock.at(done)
+            kind = "waiting" if bucket == "waiting" else "base"
+            number = None if bucket == "waiting" else int(bucket)
+            yield files.described(lake.root, path, layer="silver", kind=kind, rows=rows, bucket=number)
+
+
+def _described_index(lake: Lake, folder: Path, plan: Plan) -> Iterator[LakeFile]:
+    with lake.session() as session:
+        for number in range(len(plan.groups)):
+            path = _index(folder, number)
+            rows = _count(session, path)
+            yield files.described(lake.root, path, layer="silver", kind="index", rows=rows)
+
+
+def _count(session: DuckSession, path: Path) -> int:
+    session.scan("counted", [path], SILVER)
+    return int(session.fetch("SELECT count(*) AS n FROM counted")["n"][0].as_py())
+
+
+def _write(session: DuckSession, sql: str, path: Path) -> None:
+    files.write_whole(path, lambda temporary: session.write(sql, temporary))
+
+
+def _piece(folder: Path, group: int, bucket: str) -> Path:
+    return folder / "pieces" / f"{group}-{bucket}.parquet"
+
+
+def _index(folder: Path, group: int) -> Path:
+    return folder / f"index-{group:03d}.parquet"
+
+
+class _Clock:
+    """Reports a stage's rows with their rate since its beginning."""
+
+    def __init__(self, report: Report, stage: str, total: int) -> None:
+        self.report, self.stage, self.total = report, stage, total
+        self.started = time.perf_counter()
+
+    def at(self, rows: int) -> None:
+        """Report that so many rows are done."""
+        elapsed = max(time.perf_counter() - self.started, 1e-9)
+        self.report(Progress(stage=self.stage, rows=rows, total=self.total, rate=rows / elapsed))

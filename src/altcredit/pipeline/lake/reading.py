@@ -1,0 +1,189 @@
+"""
+What a computation reads: silver of some retailers at one snapshot, as the table ``silver`` of a session.
+
+Without batches newer than the base, that is the base's rows. With them, it is the silver expression over the base's
+rows of those retailers, the lines that wait for their invoice, the newer batches, and, from the index, the invoices
+that newer money refers to.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ibis
+import msgspec
+import pyarrow as pa
+
+from altcredit.pipeline.lake import silver as expressions
+from altcredit.pipeline.lake.engine import DuckSession, Lake, compiled
+from altcredit.pipeline.lake.tables import BATCHES, BRONZE, INDEX, LINES, SILVER, LakeFile, Snapshot, bucket_range
+
+DEFAULT_LAG_DAYS = 3
+"""Posting lag of a distributor that has not been watched for long enough to know it."""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """Some retailers: all of the buckets ``first`` to ``last``, or those named."""
+
+    first: int = 0
+    last: int = 0
+    retailers: tuple[str, ...] | None = None
+
+
+def parts(snapshot: Snapshot, *, rows: int) -> list[Part]:
+    """Cut all retailers into ranges of buckets with about ``rows`` rows of the base each, at least one bucket."""
+    held = {file.bucket: file.rows for file in snapshot.base}
+    cut: list[Part] = []
+    first, filled = 0, 0
+    for bucket in range(snapshot.buckets):
+        size = held.get(bucket, 0)
+        if filled and filled + size > rows:
+            cut.append(Part(first, bucket - 1))
+            first, filled = bucket, 0
+        filled += size
+    return [*cut, Part(first, snapshot.buckets - 1)]
+
+
+def read(session: DuckSession, lake: Lake, snapshot: Snapshot, part: Part) -> None:
+    """Make ``silver``, what the snapshot holds of a part's retailers and of all ids that were merged into them, and
+    ``unresolved``, the lines of which no invoice has told the shop yet."""
+    merged = _merged(snapshot, part)
+    condition = _condition(snapshot, part, merged)
+    waiting = _paths(lake, snapshot.base, waiting=True)
+    if not snapshot.deltas:
+        session.scan("unresolved", waiting, SILVER)
+        _scan_base(session, lake, snapshot, part, merged, condition, name="silver", columns=", ".join(SILVER))
+        return
+    stage(session, lake, snapshot, snapshot.deltas)
+    moved = _moved(session)
+    wider = f"({condition}) OR retailer_id IN ({_strings(moved)})" if moved else condition
+    _scan_base(session, lake, snapshot, part, [*merged, *moved], wider, name="base", columns=", ".join(LINES))
+    session.scan("waiting", waiting, LINES, columns=", ".join(LINES))
+    index = compiled(session.dialect, expressions.index_lines)
+    session.view("elsewhere", f"SELECT * FROM ({index}) WHERE NOT ({wider})")  # noqa: S608
+    together = " UNION ALL ".join(f"SELECT {', '.join(LINES)} FROM {name}" for name in _SOURCES)  # noqa: S608
+    session.make("lines", together)
+    session.make("silver_wide", compiled(session.dialect, silver_of_lines))
+    session.view("silver", f"SELECT * FROM silver_wide WHERE {condition}")  # noqa: S608
+    session.view("unresolved", "SELECT * FROM silver_wide WHERE retailer_id IS NULL")
+
+
+_SOURCES = ("base", "waiting", "delta", "elsewhere")
+
+
+def silver_of_lines() -> Any:
+    """Return SILVER from the table ``lines``."""
+    return expressions.silver(ibis.table(LINES, name="lines"))
+
+
+def stage(session: DuckSession, lake: Lake, snapshot: Snapshot, files: Sequence[LakeFile]) -> None:
+    """Make ``delta``, the lines of bronze files, and ``matches``, what the index knows of the invoices they name."""
+    give_bronze(session, lake, snapshot, files)
+    session.make("delta", compiled(session.dialect, expressions.bronze_lines))
+    session.scan("invoices", [lake.path(file.path) for file in snapshot.index], INDEX)
+    named = (
+        "SELECT distributor_id, CASE WHEN kind = 'invoice' THEN document_id ELSE invoice_id END AS document_id "
+        "FROM delta WHERE kind = 'invoice' OR retailer_id IS NULL"
+    )
+    columns = ", ".join(INDEX)
+    session.make(
+        "matches",
+        f"SELECT {columns} FROM invoices WHERE (distributor_id, document_id) IN ({named})",  # noqa: S608
+    )
+
+
+def give_bronze(session: DuckSession, lake: Lake, snapshot: Snapshot, files: Sequence[LakeFile]) -> None:
+    """Name the rows of bronze files ``bronze`` and what is known of their batches ``batches``."""
+    session.scan_bronze([lake.path(file.path) for file in files], BRONZE)
+    lags = {distributor: feed.lag_p90_days for distributor, feed in snapshot.feeds.items()}
+    rows = [
+        {"batch_id": file.batch_id, "seq": file.added_version, "lag_days": _lag(lags.get(file.distributor_id or ""))}
+        for file in files
+    ]
+    session.give("batches", pa.Table.from_pylist(rows, schema=BATCHES.to_pyarrow()))
+
+
+def _lag(days: int | None) -> int:
+    return DEFAULT_LAG_DAYS if days is None else max(days, 0)
+
+
+def _moved(session: DuckSession) -> list[str]:
+    """Return the shops that lose an invoice to another shop by a newer version: their money moves along."""
+    rows = session.fetch(
+        "SELECT DISTINCT m.retailer_id FROM matches m JOIN delta d ON d.kind = 'invoice' "
+        "AND d.distributor_id = m.distributor_id AND d.document_id = m.document_id AND d.retailer_id <> m.retailer_id"
+    )
+    return [str(value) for value in rows["retailer_id"].to_pylist()]
+
+
+def touched(lake: Lake, snapshot: Snapshot, files: Sequence[LakeFile]) -> set[str]:
+    """Return the retailers that records of some bronze files concern, also through the invoices they name."""
+    if not files:
+        return set()
+    with lake.session() as session:
+        unread = {file.path for file in snapshot.deltas}
+        stage(session, lake, snapshot, [*snapshot.deltas, *(file for file in files if file.path not in unread)])
+        sequence = ", ".join(str(file.added_version) for file in files)
+        rows = session.fetch(
+            f"WITH fresh AS (SELECT * FROM delta WHERE seq IN ({sequence})) "  # noqa: S608
+            "SELECT retailer_id FROM fresh WHERE retailer_id IS NOT NULL UNION "
+            "SELECT d.retailer_id FROM delta d JOIN fresh f ON d.kind = 'invoice' AND f.retailer_id IS NULL "
+            "AND d.distributor_id = f.distributor_id AND d.document_id = f.invoice_id "
+            "WHERE d.retailer_id IS NOT NULL UNION "
+            "SELECT m.retailer_id FROM matches m JOIN fresh f ON m.distributor_id = f.distributor_id "
+            "AND m.document_id = CASE WHEN f.kind = 'invoice' THEN f.document_id ELSE f.invoice_id END "
+            "WHERE f.kind = 'invoice' OR f.retailer_id IS NULL"
+        )
+    found = (str(value) for value in rows["retailer_id"].to_pylist())
+    return {snapshot.aliases.get(retailer, retailer) for retailer in found}
+
+
+def _merged(snapshot: Snapshot, part: Part) -> list[str]:
+    """Return the ids that were merged into a retailer of the part."""
+    if part.retailers is not None:
+        wanted = set(part.retailers)
+        return [alias for alias, survivor in snapshot.aliases.items() if survivor in wanted]
+    return [
+        alias for alias, survivor in snapshot.aliases.items() if part.first <= snapshot.bucket_of(survivor) <= part.last
+    ]
+
+
+def _condition(snapshot: Snapshot, part: Part, merged: Sequence[str]) -> str:
+    """Return the SQL condition of the part's rows: merged ids come along, ids that were merged elsewhere do not."""
+    if part.retailers is not None:
+        return f"retailer_id IN ({_strings([*part.retailers, *merged])})"
+    low, high = bucket_range(part.first, part.last, snapshot.buckets)
+    condition = f"retailer_id >= '{low}' AND retailer_id < '{high}'"
+    elsewhere = [alias for alias in snapshot.aliases if low <= alias < high and alias not in set(merged)]
+    if elsewhere:
+        condition = f"{condition} AND retailer_id NOT IN ({_strings(elsewhere)})"
+    return f"(({condition}) OR retailer_id IN ({_strings(merged)}))" if merged else f"({condition})"
+
+
+def _strings(values: Sequence[str]) -> str:
+    """Return SQL strings; retailer ids are hexadecimal, but nothing here relies on it."""
+    return ", ".join("'" + value.replace("'", "''") + "'" for value in values) or "NULL"
+
+
+def _scan_base(
+    session: DuckSession,
+    lake: Lake,
+    snapshot: Snapshot,
+    part: Part,
+    others: Sequence[str],
+    condition: str,
+    *,
+    name: str,
+    columns: str,
+) -> None:
+    """Name the base's rows that meet a condition, from the files that can hold them."""
+    named = [*(part.retailers or ()), *others]
+    buckets = {snapshot.bucket_of(retailer) for retailer in named}
+    if part.retailers is None:
+        buckets.update(range(part.first, part.last + 1))
+    files = [file for file in snapshot.base if file.bucket in buckets]
+    session.scan(name, _paths(lake, files, waiting=False), SILVER, columns=columns, where=condition)
+
+
+def _paths(lake: Lake, files: Sequence[LakeFile], *, waiting: bool) -> list[Path]:
+    return [lake.path(file.path) for file in files if (file.kind == "waiting") == waiting]

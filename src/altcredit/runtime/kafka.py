@@ -1,0 +1,146 @@
+"""
+The relay: hands the outbox's events to Kafka, in order and at least once, as CloudEvents 1.0 in binary mode.
+
+One relay works at a time, kept by an advisory lock which the database drops the moment that process dies. An event is
+marked once the broker has acknowledged it, so a relay that is killed in between sends some twice: consumers tell them
+by ``ce_id``. Events of one key go to one partition in order. Without Kafka events wait in the outbox, and nothing else
+notices.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import msgspec
+
+from altcredit.runtime import outbox
+from altcredit.runtime.clock import now
+from altcredit.runtime.outbox import Bell, Event
+
+if TYPE_CHECKING:
+    from confluent_kafka import Producer
+
+LOCK = "SELECT pg_try_advisory_lock($1)"
+# Any number will do, so long as nothing else in this database takes it as an advisory lock.
+_RELAYING = 7_242_003
+_BATCH = 500
+_ACKNOWLEDGE_SECONDS = 15.0
+_POLL_SECONDS = 5.0
+
+
+class KafkaAway(Exception):
+    """The brokers did not acknowledge events; the events wait in the outbox."""
+
+
+def cloud_event_headers(event: Event, *, source: str) -> list[tuple[str, str | bytes | None]]:
+    """Return the headers of the Kafka protocol binding for CloudEvents 1.0.2, section 3.2 (binary content mode)."""
+    attributes = {
+        "ce_specversion": "1.0",
+        "ce_id": event.event_id,
+        "ce_type": event.type,
+        "ce_source": source,
+        "ce_time": _rfc3339(event.created_at),
+        "content-type": "application/json",
+    }
+    return [(name, value.encode()) for name, value in attributes.items()]
+
+
+def _rfc3339(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")
+
+
+def read_properties(file: str) -> dict[str, str]:
+    """Read librdkafka properties, ``name=value`` a line; ``#`` begins a comment line, no file has none."""
+    lines = [line.strip() for line in Path(file).read_text().splitlines()] if file else []
+    pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def producer(bootstrap: str, properties: dict[str, str]) -> "Producer":
+    """Return a producer that neither loses nor reorders: idempotent, every replica in sync has what it acknowledges."""
+    import logging
+
+    from confluent_kafka import Producer
+
+    return Producer(
+        {
+            "client.id": "altcredit-relay",
+            "linger.ms": 2,
+            "compression.type": "lz4",
+            **properties,
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,
+            "acks": "all",
+            "message.timeout.ms": int(_ACKNOWLEDGE_SECONDS * 1000),
+        },
+        logger=logging.getLogger("altcredit.kafka"),
+    )
+
+
+async def send(to: "Producer", events: list[Event], *, topic: str, source: str) -> list[Event]:
+    """
+    Send events and wait for the broker; return those it has acknowledged, up to the first that it has not.
+
+    What comes after a gap counts as not sent: it is sent again behind what was missing, so that order is kept.
+    """
+    problems: list[Any] = [KafkaAway("no answer")] * len(events)
+
+    def settles(place: int) -> Callable[[Any, Any], None]:
+        def settle(problem: Any, _message: Any) -> None:
+            problems[place] = problem
+
+        return settle
+
+    for place, event in enumerate(events):
+        to.produce(
+            topic,
+            key=event.key,
+            value=msgspec.json.encode(event.data),
+            headers=cloud_event_headers(event, source=source),
+            on_delivery=settles(place),
+        )
+    waited = 0.0
+    while len(to) and waited < _ACKNOWLEDGE_SECONDS + 1:
+        # In short turns, so that a worker that is told to stop does not wait for brokers that are away.
+        await asyncio.to_thread(to.flush, 0.25)
+        waited += 0.25
+    acknowledged = next((place for place, problem in enumerate(problems) if problem is not None), len(events))
+    return events[:acknowledged]
+
+
+async def relay(dsn: str, *, bootstrap: str, topic: str, source: str, properties: dict[str, str] | None = None) -> None:
+    """
+    Relay events until cancelled or in trouble; the caller starts it again after a pause.
+
+    :param dsn: the database; the relay has one connection of its own.
+    :param source: ``ce_source``, which names this installation.
+    :param properties: further librdkafka properties, as ``security.protocol``.
+    :raises KafkaAway: brokers do not answer, or refuse.
+    :raises OSError, asyncpg.PostgresError, asyncpg.InterfaceError: the database does not.
+    """
+    from confluent_kafka import KafkaException
+
+    connection = await asyncpg.connect(dsn, server_settings={"application_name": "altcredit relay"})
+    try:
+        bell = Bell()
+        await bell.listen(connection)
+        while not await connection.fetchval(LOCK, _RELAYING):  # noqa: ASYNC110 - the lock is another process's
+            await asyncio.sleep(1)
+        to = producer(bootstrap, properties or {})
+        while True:
+            events = await outbox.unpublished(connection, limit=_BATCH)
+            sent = await send(to, events, topic=topic, source=source)
+            if sent:
+                await outbox.mark_published(connection, events=sent, now=now())
+            if len(sent) < len(events):
+                to.purge()
+                raise KafkaAway(f"{len(events) - len(sent)} events were not acknowledged")
+            if len(events) < _BATCH:
+                await bell.wait(_POLL_SECONDS)
+    except KafkaException as problem:
+        raise KafkaAway(str(problem)) from problem
+    finally:
+        await connection.close()

@@ -1,0 +1,128 @@
+"""pgqueuer as we use it: our retries, merged jobs, Indian time, and a database that may go away."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from functools import partial
+
+import structlog
+from croniter import croniter  # type: ignore[import-untyped]
+from pgqueuer import PgQueuer
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgPoolDriver
+from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.core.executors import (
+    AbstractEntrypointExecutor,
+    EntrypointExecutorParameters,
+    ScheduleExecutor,
+    ScheduleExecutorFactoryParameters,
+)
+from pgqueuer.domain.errors import RetryRequested
+from pgqueuer.domain.models import Context, Job, TracebackRecord
+from pgqueuer.domain.models import Schedule as DueSchedule
+
+from altcredit.runtime import jobs
+from altcredit.worker.work import Handler, Schedule, Work
+
+IST = timezone(timedelta(hours=5, minutes=30), "IST")  # India has no summer time
+
+# Only where a worker stops without its connection being closed, as when a network is cut; a killed one is noticed at
+# once (`jobs.adopt`). Long, because a job that holds the interpreter must not be taken for a dead one.
+HEARTBEAT_TIMEOUT = timedelta(seconds=60)
+POLL = timedelta(seconds=5)
+_BATCH = 4
+_AT_ONCE = 2 * _BATCH
+
+_log = structlog.get_logger()
+
+
+class _Queries(Queries):
+    async def retry_job(self, job: Job, delay: timedelta, traceback_record: TracebackRecord | None) -> None:
+        """Put a failed job back; where the database is away too, leave it to be adopted and not, as pgqueuer, held."""
+        try:
+            await super().retry_job(job, delay, traceback_record)
+            await self.driver.execute(jobs.WAKE)
+        except Exception as problem:
+            _log.warning("job_not_put_back", job=job.entrypoint, job_id=job.id, error=type(problem).__name__)
+
+
+class _Executor(AbstractEntrypointExecutor):
+    """Runs one kind of job."""
+
+    def __init__(self, parameters: EntrypointExecutorParameters, *, name: str, handler: Handler, work: Work) -> None:
+        super().__init__(parameters)
+        self.name = name
+        self.handler = handler
+        self.work = work
+
+    async def execute(self, job: Job, context: Context) -> None:
+        """Run a job; a failure puts it back with a pause, until it has failed so often that it is held."""
+        started = time.perf_counter()
+        try:
+            count = await self._run(job)
+        except asyncio.CancelledError:
+            raise RetryRequested(reason="the worker stopped") from None
+        except Exception as problem:
+            fields = {"job": self.name, "job_id": job.id, "attempt": job.attempts + 1}
+            _log.exception("job_failed", error=type(problem).__name__, **fields)
+            if job.attempts + 1 >= jobs.ATTEMPTS:
+                raise
+            reason = f"{type(problem).__name__}: {problem}"[:500]
+            raise RetryRequested(jobs.pause_after(job.attempts), reason) from problem
+        seconds = round(time.perf_counter() - started, 3)
+        _log.info("job_done", job=self.name, job_id=job.id, count=count, seconds=seconds)
+
+    async def _run(self, job: Job) -> int:
+        async with self.work.database.transaction() as db:
+            payloads = await jobs.begin(
+                db, job_id=job.id, name=self.name, attempts=job.attempts, merging=self.handler.merging
+            )
+        if payloads:
+            await self.handler.run(self.work, payloads)
+        return len(payloads)
+
+
+class InIndia(ScheduleExecutor):
+    def __init__(self, parameters: ScheduleExecutorFactoryParameters, *, clock: Callable[[], datetime]) -> None:
+        super().__init__(parameters)
+        self.clock = clock
+
+    def get_next(self) -> datetime:
+        """Return the next time that the expression names on a clock in India."""
+        next_: datetime = croniter(self.parameters.expression, self.clock().astimezone(IST)).get_next(datetime)
+        return next_
+
+
+def build(work: Work, handlers: Mapping[str, Handler], schedules: Sequence[Schedule]) -> PgQueuer:
+    """Return the queue with every handler and schedule registered."""
+    driver = AsyncpgPoolDriver(work.database.writes)
+    queue = PgQueuer(driver, queries=_Queries(driver))
+    for name, handler in handlers.items():
+        parameters = EntrypointExecutorParameters(
+            concurrency_limit=handler.at_once,
+            func=handler.run,  # type: ignore[arg-type]  # called by our executor alone, with what it expects
+            on_failure="hold",
+        )
+        queue.qm.register_executor(name, _Executor(parameters, name=name, handler=handler, work=work))
+    for schedule in schedules:
+        if schedule.job not in handlers:
+            raise LookupError(f"The schedule of {schedule.job} has no handler.")
+        factory = partial(InIndia, clock=work.clock)
+        queue.schedule(schedule.job, schedule.cron, executor_factory=factory)(partial(_queue_due, work))
+    return queue
+
+
+async def _queue_due(work: Work, due: DueSchedule) -> None:
+    async with work.database.transaction() as db:
+        await jobs.enqueue(db, due.entrypoint, {}, dedupe_key=f"schedule {due.entrypoint}")
+
+
+async def run(queue: PgQueuer) -> None:
+    """Run jobs and schedules until ``queue.shutdown`` is set, then finish those under way."""
+    await queue.run(
+        dequeue_timeout=POLL,
+        batch_size=_BATCH,
+        max_concurrent_tasks=_AT_ONCE,
+        heartbeat_timeout=HEARTBEAT_TIMEOUT,
+        shutdown_on_listener_failure=True,
+    )

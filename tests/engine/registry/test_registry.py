@@ -1,0 +1,230 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from altcredit.engine import audit, registry
+from altcredit.engine.registry import Comparison, Interval
+from altcredit.runtime.db import Connection, Database
+
+NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+MONTH = timedelta(days=30)
+
+GOOD = Comparison(
+    shops=2000,
+    bad_shops=180,
+    auc_difference=Interval(value=0.01, low=-0.004, high=0.02),
+    calibration_slope=Interval(value=1.04, low=0.93, high=1.15),
+    band_bad_rates={
+        "A": Interval(value=0.01, low=0.005, high=0.02),
+        "B": Interval(value=0.05, low=0.03, high=0.07),
+        "C": Interval(value=0.12, low=0.09, high=0.15),
+        "D": Interval(value=0.31, low=0.26, high=0.36),
+    },
+    two_band_moves=0.004,
+    band_flips=0.08,
+    mean_score_move=1.5,
+    limit_change_inr=-120_000,
+    score_psi=0.03,
+    psi_alert=0.1,
+    champion_is_expert=False,
+)
+
+
+async def registered(
+    db: Connection, version: str, *, origin: str = "ledgers", environment: Any = "production", kind: str = "xgboost"
+) -> None:
+    await registry.register(
+        db,
+        card={"version": version, "kind": kind, "data_origin": origin, "metrics": {"auc": {"value": 0.87}}},
+        path=version,
+        sha256=version.encode().hex().rjust(64, "0"),
+        key_id="kid",
+        signature=b"signed",
+        environment=environment,
+        actor="staff:asha",
+        now=NOW,
+    )
+
+
+async def promoted(db: Connection, version: str, *, now: datetime = NOW) -> None:
+    await registry.approve(db, version=version, actor="staff:asha", now=now)
+    await registry.promote(db, version=version, actor="staff:bela", environment="production", now=now)
+
+
+async def compared(db: Connection, version: str, against: str, comparison: Comparison = GOOD) -> None:
+    await registry.record_comparison(
+        db, version=version, against=against, comparison=comparison, actor="worker", now=NOW
+    )
+
+
+async def test_a_registered_model_is_found_as_it_was_registered(database: Database) -> None:
+    async with database.transaction() as db:
+        await registered(db, "altscore-xgb-v1")
+        model = await registry.get(db, version="altscore-xgb-v1")
+        assert model.card["metrics"] == {"auc": {"value": 0.87}}
+        assert (model.kind, model.data_origin, model.path, model.signature) == (
+            "xgboost",
+            "ledgers",
+            "altscore-xgb-v1",
+            b"signed",
+        )
+        assert model.aliases == ()
+        assert await registry.list_versions(db) == [model]
+
+
+async def test_a_version_is_registered_once(database: Database) -> None:
+    async with database.transaction() as db:
+        await registered(db, "altscore-xgb-v1")
+        with pytest.raises(registry.VersionTaken, match="altscore-xgb-v1"):
+            await registered(db, "altscore-xgb-v1")
+
+
+@pytest.mark.parametrize("origin", ["simulated", "public"])
+async def test_production_refuses_what_was_not_learnt_from_ledgers(database: Database, origin: str) -> None:
+    async with database.transaction() as db:
+        with pytest.raises(registry.OriginUnproven, match=origin):
+            await registered(db, "altscore-xgb-v1", origin=origin)
+        # Registered in development, the database then being used for production.
+        await registered(db, "altscore-xgb-v1", origin=origin, environment="development")
+        await registry.approve(db, version="altscore-xgb-v1", actor="staff:asha", now=NOW)
+        with pytest.raises(registry.OriginUnproven):
+            await registry.promote(db, version="altscore-xgb-v1", actor="staff:bela", environment="production", now=NOW)
+
+
+async def test_production_takes_the_expert_scorecard(database: Database) -> None:
+    async with database.transaction() as db:
+        await registered(db, "altscore-expert-v1", origin="expert", kind="expert")
+        await promoted(db, "altscore-expert-v1")
+        assert (await registry.holder(db, alias="champion")).version == "altscore-expert-v1"
+
+
+async def test_a_promotion_needs_two_different_people(database: Database) -> None:
+    async with database.transaction() as db:
+        await registered(db, "altscore-xgb-v1")
+        for _ in range(2):
+            assert await registry.approve(db, version="altscore-xgb-v1", actor="staff:asha", now=NOW) == ["staff:asha"]
+        with pytest.raises(registry.SecondPersonNeeded):
+            await registry.promote(db, version="altscore-xgb-v1", actor="staff:asha", environment="production", now=NOW)
+        promotion = await registry.promote(
+            db, version="altscore-xgb-v1", actor="staff:bela", environment="production", now=NOW
+        )
+        assert promotion.promoted_by == ("staff:asha", "staff:bela")
+        (event,) = await audit.read(db, action="model.promoted")
+        assert event.details["people"] == ["staff:asha", "staff:bela"]
+        assert event.details["sole_operator"] is False
+
+
+async def test_an_approval_lapses_after_seven_days_and_is_used_up_by_a_promotion(database: Database) -> None:
+    async with database.transaction() as db:
+        await registered(db, "altscore-xgb-v1")
+        await registry.approve(
+            db, version="altscore-xgb-v1", actor="staff:asha", now=NOW - timedelta(days=7, seconds=1)
+        )
+        with pytest.raises(registry.SecondPersonNeeded):
+            await registry.promote(db, version="altscore-xgb-v1", actor="staff:bela", environment="production", now=NOW)
+        await registered(db, "altscore-xgb-v2")
+        await promoted(db, "altscore-xgb-v2")
+        await registered(db, "altscore-xgb-v3")
+        await compared(db, "altscore-xgb-v3", "altscore-xgb-v2")
+        await promoted(db, "altscore-xgb-v3", now=NOW + MONTH)
+        await compared(db, "altscore-xgb-v2", "altscore-xgb-v3")
+        with pytest.raises(registry.SecondPersonNeeded):
+            await registry.promote(db, version="altscore-xgb-v2", actor="staff:bela", environment="production", now=NOW)
+
+
+async def test_a_sole_operator_may_promote_in_development_and_the_audit_log_says_so(database: Database) -> None:
+    async with database.transaction() as db:
+        await registered(db, "altscore-xgb-v1", origin="simulated", environment="development")
+        await registry.promote(db, version="altscore-xgb-v1", actor="cli:dev", environment="development", now=NOW)
+        (event,) = await audit.read(db, action="model.promoted")
+        assert event.details["sole_operator"] is True
+        await registered(db, "altscore-xgb-v2", origin="simulated", environment="sandbox")
+        await compared(db, "altscore-xgb-v2", "altscore-xgb-v1")
+        with pytest.raises(registry.SecondPersonNeeded):
+            await registry.promote(db, version="altscore-xgb-v2", actor="cli:dev", environment="sandbox", now=NOW)
+
+
+async def test_a_successor_must_have_been_compared_with_the_champion_of_now(database: Database) -> None:
+    async with database.transaction() as db:
+        for number in (1, 2, 3):
+            await registered(db, f"altscore-xgb-v{number}")
+        await promoted(db, "altscore-xgb-v1")
+        await compared(db, "altscore-xgb-v2", "altscore-xgb-v3")
+        with pytest.raises(registry.NotCompared, match="altscore-xgb-v1"):
+            await promoted(db, "altscore-xgb-v2")
+        await compared(db, "altscore-xgb-v2", "altscore-xgb-v1")
+        await promoted(db, "altscore-xgb-v2")
+        assert (await registry.holder(db, alias="champion")).version == "altscore-xgb-v2"
+
+
+async def test_the_gate_keeps_a_worse_model_out_and_says_why(database: Database) -> None:
+    async with database.transaction() as db:
+        await registered(db, "altscore-xgb-v1")
+        await registered(db, "altscore-xgb-v2")
+        await promoted(db, "altscore-xgb-v1")
+        worse = msgspec.structs.replace(GOOD, auc_difference=Interval(value=-0.02, low=-0.03, high=-0.01))
+        await compared(db, "altscore-xgb-v2", "altscore-xgb-v1", worse)
+        with pytest.raises(registry.GateClosed) as refused:
+            await promoted(db, "altscore-xgb-v2")
+        assert [detail.path for detail in refused.value.details] == ["auc_difference"]
+        assert (await registry.holder(db, alias="champion")).version == "altscore-xgb-v1"
+
+
+async def test_rollback_walks_back_through_the_champions(database: Database) -> None:
+    async with database.transaction() as db:
+        for number in (1, 2, 3):
+            await registered(db, f"altscore-xgb-v{number}")
+        await promoted(db, "altscore-xgb-v1")
+        for number in (2, 3):
+            await compared(db, f"altscore-xgb-v{number}", f"altscore-xgb-v{number - 1}")
+            await promoted(db, f"altscore-xgb-v{number}")
+        for expected in ("altscore-xgb-v2", "altscore-xgb-v1"):
+            back = await registry.rollback(db, actor="staff:asha", now=NOW)
+            assert back.version == expected
+            assert (await registry.champion_artefact(db))[0] == expected
+        with pytest.raises(registry.NothingBefore):
+            await registry.rollback(db, actor="staff:asha", now=NOW)
+        events = await audit.read(db, action="model.rolled_back")
+        assert [(e.details["from"], e.subject) for e in events] == [
+            ("altscore-xgb-v2", "altscore-xgb-v1"),
+            ("altscore-xgb-v3", "altscore-xgb-v2"),
+        ]
+
+
+async def test_after_a_rollback_the_better_model_can_come_back(database: Database) -> None:
+    async with database.transaction() as db:
+        await registered(db, "altscore-xgb-v1")
+        await registered(db, "altscore-xgb-v2")
+        await promoted(db, "altscore-xgb-v1")
+        await compared(db, "altscore-xgb-v2", "altscore-xgb-v1")
+        await promoted(db, "altscore-xgb-v2")
+        await registry.rollback(db, actor="staff:asha", now=NOW)
+        await promoted(db, "altscore-xgb-v2")
+        assert (await registry.rollback(db, actor="staff:asha", now=NOW)).version == "altscore-xgb-v1"
+
+
+async def test_a_challenger_leaves_its_place_when_it_wins(database: Database) -> None:
+    async with database.transaction() as db:
+        await registered(db, "altscore-xgb-v1")
+        await registry.challenge(db, version="altscore-xgb-v1", actor="staff:asha", now=NOW)
+        assert (await registry.holder(db, alias="challenger")).version == "altscore-xgb-v1"
+        await promoted(db, "altscore-xgb-v1")
+        assert (await registry.get(db, version="altscore-xgb-v1")).aliases == ("champion",)
+        with pytest.raises(registry.ModelUnknown):
+            await registry.holder(db, alias="challenger")
+        with pytest.raises(registry.AlreadyChampion):
+            await registry.challenge(db, version="altscore-xgb-v1", actor="staff:asha", now=NOW)
+        with pytest.raises(registry.AlreadyChampion):
+            await promoted(db, "altscore-xgb-v1")
+
+
+async def test_nothing_is_champion_at_first(database: Database) -> None:
+    async with database.transaction() as db:
+        with pytest.raises(registry.ModelUnknown):
+            await registry.champion_artefact(db)
+        with pytest.raises(registry.NothingBefore):
+            await registry.rollback(db, actor="staff:asha", now=NOW)
+        with pytest.raises(registry.ModelUnknown):
+            await registry.approve(db, version="altscore-xgb-v9", actor="staff:asha", now=NOW)
