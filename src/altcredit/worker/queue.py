@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import partial
 
-import structlog
 from croniter import croniter  # type: ignore[import-untyped]
 from pgqueuer import PgQueuer
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgPoolDriver
@@ -21,7 +20,7 @@ from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Context, Job, TracebackRecord
 from pgqueuer.domain.models import Schedule as DueSchedule
 
-from altcredit.runtime import jobs
+from altcredit.runtime import jobs, log, telemetry
 from altcredit.worker.work import Handler, Schedule, Work
 
 IST = timezone(timedelta(hours=5, minutes=30), "IST")  # India has no summer time
@@ -33,8 +32,6 @@ POLL = timedelta(seconds=5)
 _BATCH = 4
 _AT_ONCE = 2 * _BATCH
 
-_log = structlog.get_logger()
-
 
 class _Queries(Queries):
     async def retry_job(self, job: Job, delay: timedelta, traceback_record: TracebackRecord | None) -> None:
@@ -43,7 +40,7 @@ class _Queries(Queries):
             await super().retry_job(job, delay, traceback_record)
             await self.driver.execute(jobs.WAKE)
         except Exception as problem:
-            _log.warning("job_not_put_back", job=job.entrypoint, job_id=job.id, error=type(problem).__name__)
+            log.warning("job_not_put_back", job=job.entrypoint, job_id=job.id, error=type(problem).__name__)
 
 
 class _Executor(AbstractEntrypointExecutor):
@@ -63,17 +60,20 @@ class _Executor(AbstractEntrypointExecutor):
         except asyncio.CancelledError:
             raise RetryRequested(reason="the worker stopped") from None
         except Exception as problem:
-            fields = {"job": self.name, "job_id": job.id, "attempt": job.attempts + 1}
-            _log.exception("job_failed", error=type(problem).__name__, **fields)
-            if job.attempts + 1 >= jobs.ATTEMPTS:
+            log.exception("job_failed", problem, job=self.name, job_id=job.id, attempt=job.attempts + 1)
+            held = job.attempts + 1 >= jobs.ATTEMPTS
+            telemetry.JOBS.labels(self.name, "held" if held else "failed").inc()
+            if held:
                 raise
             reason = f"{type(problem).__name__}: {problem}"[:500]
             raise RetryRequested(jobs.pause_after(job.attempts), reason) from problem
-        seconds = round(time.perf_counter() - started, 3)
-        _log.info("job_done", job=self.name, job_id=job.id, count=count, seconds=seconds)
+        seconds = time.perf_counter() - started
+        telemetry.JOBS.labels(self.name, "done").inc()
+        telemetry.JOB_SECONDS.labels(self.name).observe(seconds)
+        log.info("job_done", job=self.name, job_id=job.id, count=count, seconds=round(seconds, 3))
 
     async def _run(self, job: Job) -> int:
-        async with self.work.database.transaction() as db:
+        async with self.work.platform.database.transaction() as db:
             payloads = await jobs.begin(
                 db, job_id=job.id, name=self.name, attempts=job.attempts, merging=self.handler.merging
             )
@@ -95,7 +95,7 @@ class InIndia(ScheduleExecutor):
 
 def build(work: Work, handlers: Mapping[str, Handler], schedules: Sequence[Schedule]) -> PgQueuer:
     """Return the queue with every handler and schedule registered."""
-    driver = AsyncpgPoolDriver(work.database.writes)
+    driver = AsyncpgPoolDriver(work.platform.database.writes)
     queue = PgQueuer(driver, queries=_Queries(driver))
     for name, handler in handlers.items():
         parameters = EntrypointExecutorParameters(
@@ -113,7 +113,7 @@ def build(work: Work, handlers: Mapping[str, Handler], schedules: Sequence[Sched
 
 
 async def _queue_due(work: Work, due: DueSchedule) -> None:
-    async with work.database.transaction() as db:
+    async with work.platform.database.transaction() as db:
         await jobs.enqueue(db, due.entrypoint, {}, dedupe_key=f"schedule {due.entrypoint}")
 
 
