@@ -10,6 +10,8 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 MONTHS = {"jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10}
 MONTHS |= {"nov": 11, "dec": 12}
 PAISA = Decimal("0.01")
+MAX_ID, MAX_NAME = 85, 200
+"""Characters of an id (before suffixes) and of a shop's name."""
 
 _AMOUNT = re.compile(
     r"^(?P<open>\()?(?P<sign>[+-])?(?:₹|rs\.?|inr)?\s*(?P<inner>[+-])?"
@@ -127,6 +129,13 @@ def phone_hash(text: str) -> str | None:
     if not re.fullmatch(r"91[6-9]\d{9}", digits, re.ASCII):
         return None
     return hashlib.sha256(digits.encode()).hexdigest()
+
+
+def identifier(text: str) -> str:
+    """Return an id that is short enough to be sent (100 characters, with room for a suffix), still unique if cut."""
+    if len(text) <= MAX_ID:
+        return text
+    return f"{text[: MAX_ID - 9]}~{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def financial_year(on: date) -> int:

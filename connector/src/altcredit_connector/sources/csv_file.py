@@ -12,7 +12,7 @@ from typing import Literal
 from altcredit_connector.config import Config, ConfigError, Csv
 from altcredit_connector.journal import Journal
 from altcredit_connector.quality import Quality
-from altcredit_connector.records import CreditNote, Document, Invoice, Payment, settle
+from altcredit_connector.records import CreditNote, Document, Invoice, Payment, credible_due, settle
 from altcredit_connector.sources.calendar import found
 from altcredit_connector.sources.csv_shops import CASH, Shops
 from altcredit_connector.sources.csv_table import Table, parse
@@ -225,8 +225,8 @@ class Reader:
         days = re.match(r"^\D{0,12}(\d{1,3})\b", self._table.cell(entry.row, "credit_days") or text)
         if due is None and days:
             due = entry.day + timedelta(days=int(days[1]))
-        if due is not None and due < entry.day:
-            self._quality.remark("bills are due before their date; the due date is left out", entry.where)
+        if due is not None and not credible_due(due, entry.day):
+            self._quality.remark("due dates are before the bill or over a year after it; left out", entry.where)
             due = None
         if due is None and terms != "cash":
             self._quality.remark("bills have no due date; this lowers completeness", entry.where)

@@ -8,7 +8,7 @@ from altcredit_connector.journal import Journal
 from altcredit_connector.quality import Quality
 from altcredit_connector.records import Retailer
 from altcredit_connector.sources.csv_table import Table
-from altcredit_connector.text import gstin, phone_hash
+from altcredit_connector.text import MAX_NAME, gstin, identifier, phone_hash
 
 CASH = re.compile(r"^(cash|cash (sales?|a/?c|in hand|party|customer)|counter sales?|walk ?in.*)$", re.I)
 
@@ -65,15 +65,16 @@ class Shops:
 
     def _reference(self, code: str, name: str, gst: str | None, hashed: str | None) -> str:
         if code or not name:
-            return code
+            return identifier(code)
         owner = self._owner(name)
         key = self._key(name, gst, hashed) or owner
+        name = identifier(name)
         return name if key == owner else f"{name}~{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
     def _owner(self, name: str) -> str:
         """Return the key of the shop whose reference is the bare name."""
         if name not in self._owners:
-            last = json.loads(self._journal.last("retailer", name) or "{}")
+            last = json.loads(self._journal.last("retailer", identifier(name)) or "{}")
             known, keys = (last.get("retailer_gst"), last.get("retailer_phone_hash")), list(self._keys.get(name, {}))
             earlier = [key for key in keys if key in known]
             if not earlier and known[0] and keys and all(len(key) == len(known[0]) for key in keys):
@@ -87,5 +88,5 @@ class Shops:
             retailer_ref=ref,
             retailer_gst=old.retailer_gst or gst,
             retailer_phone_hash=old.retailer_phone_hash or hashed,
-            name=old.name or (name or None if self._names else None),
+            name=old.name or (name[:MAX_NAME] or None if self._names else None),
         )
