@@ -113,6 +113,8 @@ class Handler(BaseHTTPRequestHandler):
                     return self.refuse(409, "BATCH_ID_CONFLICT")
                 return self.refuse(409, "BATCH_ALREADY_PROCESSED", result=self.server.summary(batch_id))
             content = json.loads(body)
+            if not {"distributor_id", "sync_from", "sync_to"} <= content.keys():
+                return self.refuse(400, "INVALID_REQUEST")
             if sum(len(content.get(kind, [])) for kind in IDS) > 1000:
                 return self.refuse(400, "BATCH_TOO_LARGE")
             if content["distributor_id"] != self.server.distributor_id:
@@ -173,9 +175,8 @@ class FakeAltScore(ThreadingHTTPServer):
         content = json.loads(self.ledger.batches[batch_id])
         return [
             {
-                "kind": kind[:-1],
+                "kind": kind,
                 "row": row,
-                "record_id": record[name],
                 "code": code,
                 "field": "amount_inr",
                 "message": "no good",
@@ -201,5 +202,5 @@ class FakeAltScore(ThreadingHTTPServer):
             "completeness_score": 84.2,
             "pipeline_triggered": True,
             "quarantined_records": self.problems(batch_id),
-            "warnings": [],
+            "warnings": [{"code": "UNKNOWN_INVOICE", "field": "$.payments[0].invoice_id", "message": "not yet"}],
         }

@@ -128,11 +128,14 @@ class AltScore:
             return {"batch_id": batch_id, "status": "not_found"}
         return Later(describe(answer), _retry_after(answer), quota=answer.status_code == 429)
 
-    def probe(self) -> httpx2.Response:
-        """Ask for a batch that cannot exist: the refusal tells whether the credentials are good. For ``doctor``."""
-        batch_id = "00000000-0000-4000-8000-000000000000"
-        return self._http.get(
-            f"{self._config.base_url}/v1/ingest/batch/{batch_id}/status", headers=self.headers(batch_id, b"")
+    def probe(self, batch_id: str) -> httpx2.Response:
+        """Send a signed body that can only be refused, for ``doctor``: how it is refused tells whether we are known.
+
+        Credentials and signature are judged before the body is read (contract A2), and nothing is stored.
+        """
+        body = b"{}"
+        return self._http.post(
+            f"{self._config.base_url}/v1/ingest/batch", content=body, headers=self.headers(batch_id, body)
         )
 
 

@@ -1,5 +1,6 @@
 """``doctor``: everything a push needs, checked one by one, with what to do where something is wrong."""
 
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -166,7 +167,7 @@ def _altscore(config: Config, secrets: Secrets, now: datetime) -> Iterator[Check
         yield Check("AltScore", "fail", str(error))
         return
     try:
-        answer = server.probe()
+        answer = server.probe(str(uuid.uuid4()))
     except httpx2.TransportError as error:
         yield _unreachable(config, error)
         return
@@ -174,7 +175,7 @@ def _altscore(config: Config, secrets: Secrets, now: datetime) -> Iterator[Check
         server.close()
     yield Check("AltScore", "ok", f"{config.base_url} answers over TLS 1.3")
     yield _clock(answer, now)
-    yield _credentials(config, answer)
+    yield _credentials(answer)
 
 
 def _unreachable(config: Config, error: httpx2.TransportError) -> Check:
@@ -195,11 +196,11 @@ def _clock(answer: httpx2.Response, now: datetime) -> Check:
     return Check("clock", "fail" if abs(skew) > SKEW_FAIL else "warn", detail, todo)
 
 
-def _credentials(config: Config, answer: httpx2.Response) -> Check:
-    """Judge the answer to a question about a batch that does not exist: not found means we are known."""
+def _credentials(answer: httpx2.Response) -> Check:
+    """Judge the refusal of an empty body: if it is the body that is refused, we and our signature are known."""
     if answer.status_code in DENIED:
         todo = "compare distributor id, API key, signing secret and certificate with what AltScore's operator issued"
         return Check("credentials", "fail", describe(answer), todo)
-    if answer.status_code in (200, 404):
-        return Check("credentials", "ok", f"{config.distributor_id} is accepted")
+    if answer.status_code in (400, 413, 422, 429):
+        return Check("credentials", "ok", "certificate, API key and signature are accepted")
     return Check("credentials", "warn", describe(answer), "try again later")

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from types import TracebackType
 from typing import Any, Self
 
@@ -111,8 +112,13 @@ def outcomes(result: Outcomes) -> None:
         )
     if result.unfinished:
         out.print(f"{len(result.unfinished):,} batches are still being processed; the next push will ask again")
-    for warning in sorted({str(w) for answer in result.finished.values() for w in answer.get("warnings") or ()}):
-        out.print(f"[yellow]note[/yellow] {escape(warning)}")
+    remarks = Counter(
+        f"{warning.get('code')}: {warning.get('message')}" if isinstance(warning, dict) else str(warning)
+        for answer in result.finished.values()
+        for warning in answer.get("warnings") or ()
+    )
+    for text, count in remarks.most_common():
+        out.print(f"[yellow]note[/yellow] {count:,} × {escape(text)}")
 
 
 def troubles(reading: Reading, result: Outcomes | None) -> None:
