@@ -148,9 +148,10 @@ async def submit(
     ids = await retailers.resolve(
         pools, keyring=keyring, distributor_id=distributor_id, shops=[*named, *links], now=now
     )
+    written = len(columns[0])
     new_id = _batch_id(keyring, distributor_id, batch_id)
     content = (
-        bronze.parquet(columns, ids, distributor_id=distributor_id, batch_id=new_id, known_at=now) if columns else b""
+        bronze.parquet(columns, ids, distributor_id=distributor_id, batch_id=new_id, known_at=now) if written else b""
     )
     new = store.NewBatch(
         batch_id=new_id,
@@ -163,14 +164,14 @@ async def submit(
         sync_to=envelope.sync_to,
         accepted=batch.accepted,
         quarantined=len(batch.quarantined),
-        written=len(columns[0]) if columns else 0,
+        written=written,
         touched=sorted(set(ids)),
         warnings=_write(batch.warnings).decode(),
         first_day=first_day,
         last_day=last_day,
-        lag_days=feed.lags(columns[bronze.DATE] if columns else [], first_day, last_day, now=now),
+        lag_days=feed.lags(columns[bronze.DATE], first_day, last_day, now=now),
         unknown_lag_days=feed.UNKNOWN_LAG_DAYS,
-        returns_seen=bool(columns) and "credit_note" in columns[0],
+        returns_seen="credit_note" in columns[0],
         **_quarantine(batch, keyring, distributor_id),
         purge_at=now + QUARANTINE_DAYS,
     )
