@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -24,7 +24,7 @@ from altcredit.engine import consent, ingestion, registry, scoring
 from altcredit.pipeline.features.gold import gold, measure_norms, standings
 from altcredit.pipeline.lake import compaction, store
 from altcredit.pipeline.lake.engine import Lake
-from altcredit.pipeline.lake.files import described, write_table
+from altcredit.pipeline.lake.files import delete, described, write_table
 from altcredit.pipeline.lake.progress import Report, silent
 from altcredit.pipeline.lake.reading import touched
 from altcredit.pipeline.lake.tables import LakeFile, Snapshot
@@ -36,6 +36,8 @@ from altcredit.runtime.platform import Platform
 INDIA = ZoneInfo("Asia/Kolkata")
 # As many uncompacted batches as a refresh reads without noticing.
 COMPACT_AFTER = 64
+# No read of the lake lasts longer.
+GRACE = timedelta(hours=1)
 # Retailers that are computed and recorded together by the nightly run.
 CHUNK = 20_000
 
@@ -123,6 +125,16 @@ class Scorer:
         await asyncio.to_thread(compaction.finish, self.lake, base_version=snapshot.base_version)
         return len(snapshot.deltas)
 
+    async def collect_garbage(self, *, now: datetime) -> int:
+        """Delete files that were taken off the manifest an hour ago, and so have no reader left; return how many."""
+        async with self.platform.database.transaction() as db:
+            old = await store.garbage(db, removed_before=now - GRACE)
+        for _, path in old:
+            await asyncio.to_thread(delete, self.lake.root, path)
+        async with self.platform.database.transaction() as db:
+            await store.forget(db, file_ids=[file_id for file_id, _ in old])
+        return len(old)
+
     async def uncompacted(self) -> int:
         """Return how many batches wait to be folded into the base."""
         async with self.platform.database.transaction() as db:
@@ -193,7 +205,9 @@ class Scorer:
 
     def _completeness(self, feeds: Mapping[str, ingestion.Feed], files: Sequence[LakeFile]) -> dict[str, float]:
         return {
-            file.batch_id: batch_completeness(pq.read_table(self.lake.path(file.path)), feeds.get(file.distributor_id or ""))
+            file.batch_id: batch_completeness(
+                pq.read_table(self.lake.path(file.path)), feeds.get(file.distributor_id or "")
+            )
             for file in files
             if file.batch_id is not None
         }

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from altcredit.runtime import idempotency, jobs, outbox, quotas, signing
 from altcredit.runtime.jobs import Payload
+from altcredit.worker import scoring
 from altcredit.worker.work import Handler, Schedule, Work
 
 _EVENTS_KEPT = timedelta(days=7)
@@ -24,12 +25,13 @@ async def rotate_keys(work: Work, _payloads: list[Payload]) -> None:
 
 async def create_partitions(work: Work, _payloads: list[Payload]) -> None:
     """Make the coming months' partitions of the logs that are kept by month."""
-    from altcredit.engine import audit, scoring
+    from altcredit.engine import audit
+    from altcredit.engine.scoring import add_access_partitions
 
     now = work.clock()
     async with work.platform.database.transaction() as db:
         await audit.prepare_partitions(db, now=now)
-        await scoring.add_access_partitions(db, today=now.date())
+        await add_access_partitions(db, today=now.date())
 
 
 async def purge_records(work: Work, _payloads: list[Payload]) -> None:
@@ -45,12 +47,19 @@ async def purge_records(work: Work, _payloads: list[Payload]) -> None:
 
 
 HANDLERS: Mapping[str, Handler] = {
+    "altscore.refresh": Handler(run=scoring.refresh, merging=True),
+    "altscore.nightly": Handler(run=scoring.nightly, at_once=1),
+    "lake.compact": Handler(run=scoring.compact, at_once=1),
+    "quarantine.purge": Handler(run=scoring.purge_quarantine, at_once=1),
     "keys.rotate": Handler(run=rotate_keys, at_once=1),
     "partitions.create": Handler(run=create_partitions, at_once=1),
     "records.purge": Handler(run=purge_records, at_once=1),
 }
 
 SCHEDULES: tuple[Schedule, ...] = (
+    Schedule(job="altscore.nightly", cron="0 1 * * *"),
+    Schedule(job="lake.compact", cron="30 0 * * *"),
+    Schedule(job="quarantine.purge", cron="40 3 * * *"),
     Schedule(job="keys.rotate", cron="0 3 * * *"),
     Schedule(job="partitions.create", cron="5 3 * * *"),
     Schedule(job="records.purge", cron="10 * * * *"),
