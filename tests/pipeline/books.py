@@ -45,7 +45,9 @@ def day(number: int) -> date:
     return START + timedelta(days=number)
 
 
-def invoice(document_id: str, on: int, rupees: float, *, due: int | None = None, to: str | None = None, **more: Any) -> Record:
+def invoice(
+    document_id: str, on: int, rupees: float, *, due: int | None = None, to: str | None = None, **more: Any
+) -> Record:
     return {
         "kind": "invoice",
         "document_id": document_id,
@@ -57,7 +59,9 @@ def invoice(document_id: str, on: int, rupees: float, *, due: int | None = None,
     }
 
 
-def payment(document_id: str, on: int, rupees: float, *, of: str | None = None, by: str | None = None, **more: Any) -> Record:
+def payment(
+    document_id: str, on: int, rupees: float, *, of: str | None = None, by: str | None = None, **more: Any
+) -> Record:
     """A receipt: stated for one bill (``of``), for several (``allocations=``), or on account of a shop (``by``)."""
     if "allocations" in more:
         parts = more.pop("allocations").items()
@@ -130,6 +134,4 @@ class Books:
 
     def snapshot(self, *, feeds: dict[str, Feed] | None = None, aliases: dict[str, str] | None = None) -> Snapshot:
         """Return the manifest now: every batch is newer than the (empty) base."""
-        return Snapshot(
-            version=len(self.files), deltas=tuple(self.files), feeds=feeds or {}, aliases=aliases or {}
-        )
+        return Snapshot(version=len(self.files), deltas=tuple(self.files), feeds=feeds or {}, aliases=aliases or {})

@@ -125,9 +125,7 @@ def covered(accounts: Any, as_of: date) -> Any:
     days = ibis.least(rows.last_day, today) - ibis.greatest(rows.first_day, rows.start) + 1
     # LEAST and GREATEST pass over nulls: without this, no span at all would count as covered.
     days = ibis.cases((rows.first_day.notnull(), days), else_=0)
-    return rows.group_by(ACCOUNT).agg(
-        feed_days=(today - rows.start.max() + 1), covered_days=days.clip(lower=0).sum()
-    )
+    return rows.group_by(ACCOUNT).agg(feed_days=(today - rows.start.max() + 1), covered_days=days.clip(lower=0).sum())
 
 
 def beside(left: Any, right: Any, keys: tuple[str, ...]) -> Any:

@@ -99,9 +99,7 @@ async def batch_files(db: Connection, *, batch_ids: Iterable[str]) -> tuple[Lake
     return tuple(LakeFile(**dict(row)) for row in await db.fetch(BATCHES, list(batch_ids)))
 
 
-async def publish(
-    db: Connection, *, added: Sequence[LakeFile], removed: Sequence[int] = (), now: datetime
-) -> int:
+async def publish(db: Connection, *, added: Sequence[LakeFile], removed: Sequence[int] = (), now: datetime) -> int:
     """List new files and take others (by id) off the list, as one new version, which is returned."""
     version: int = await db.fetchval(BUMP)
     rows = [
