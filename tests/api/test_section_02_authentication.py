@@ -18,7 +18,10 @@ async def test_good_credentials_give_an_hour_long_token(altscore: Installation) 
         )
     body = answer.json()
     assert (body["token_type"], body["expires_in"]) == ("Bearer", 3600)
-    header, payload, _ = (json.loads(base64.urlsafe_b64decode(p + "==")) if i < 2 else p for i, p in enumerate(body["access_token"].split(".")))
+    header, payload, _ = (
+        json.loads(base64.urlsafe_b64decode(p + "==")) if i < 2 else p
+        for i, p in enumerate(body["access_token"].split("."))
+    )
     assert header["alg"] == "RS256"
     assert payload["sub"] == issued.client_id
     assert payload["iss"] == "altscore.in"

@@ -92,7 +92,11 @@ async def test_revoking_an_older_record_ends_the_whole_chain(altscore: Installat
         second = (await client.post("/v1/consent/grant", json=grant_body(shop, lender.client_id))).json()
         exported = (await client.get(f"/v1/consent/{second['consent_id']}")).json()
         await client.post("/v1/consent/revoke", json={"consent_id": first["consent_id"], "reason": "retailer_request"})
-        check = (await client.get("/v1/consent/check", params={"retailer_id": shop.retailer_id, "lender_id": lender.client_id})).json()
+        check = (
+            await client.get(
+                "/v1/consent/check", params={"retailer_id": shop.retailer_id, "lender_id": lender.client_id}
+            )
+        ).json()
     assert exported["record"]["supersedes"] == [first["consent_id"]]
     assert check == {"consented": False, "consent_id": None, "expires_at": None}
 
@@ -166,7 +170,9 @@ async def test_grants_and_revocations_leave_events_and_audit_rows(altscore: Inst
         await client.post("/v1/consent/revoke", json={"consent_id": given["consent_id"], "reason": "retailer_request"})
     async with altscore.platform.database.transaction() as db:
         events = await db.fetch("SELECT type FROM outbox WHERE key = $1 ORDER BY id", shop.retailer_id)
-        audit = await db.fetch("SELECT action FROM audit_event WHERE subject = $1 ORDER BY event_id", given["consent_id"])
+        audit = await db.fetch(
+            "SELECT action FROM audit_event WHERE subject = $1 ORDER BY event_id", given["consent_id"]
+        )
     assert [row["type"] for row in events] == ["consent.granted", "consent.revoked"]
     assert [row["action"] for row in audit] == ["consent.granted", "consent.revoked"]
 
