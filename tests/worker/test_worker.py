@@ -38,6 +38,18 @@ async def test_a_committed_job_is_run_once_and_leaves_the_queue(database: Databa
     assert outcomes == ["queued", "picked", "successful"]
 
 
+async def test_variables_with_common_names_do_not_mislead_the_queue(
+    database: Database, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CHANNEL", "QUEUE_TABLE", "SCHEDULES_TABLE", "PGQUEUER_PREFIX"):
+        monkeypatch.setenv(name, "elsewhere_")
+    fleet.start()
+    await fleet.ready()
+    async with database.transaction() as db:
+        await jobs.enqueue(db, "test.note", {"n": 7})
+    await until(lambda: fleet.noted("note"), seconds=4)
+
+
 async def test_a_killed_workers_job_is_done_by_another_within_seconds(database: Database, fleet: Fleet) -> None:
     first = fleet.start()
     await fleet.ready()

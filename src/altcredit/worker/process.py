@@ -1,6 +1,7 @@
 import asyncio
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from altcredit.runtime import clock, jobs, log, outbox
 from altcredit.runtime.db import Connection
@@ -73,7 +74,8 @@ def _leaves(problem: BaseException) -> str:
 
 
 async def _wait(stopping: asyncio.Event, seconds: float) -> None:
-    await asyncio.wait([asyncio.ensure_future(stopping.wait())], timeout=seconds)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stopping.wait(), seconds)
 
 
 async def _session(

@@ -9,6 +9,7 @@ from functools import partial
 from croniter import croniter  # type: ignore[import-untyped]
 from pgqueuer import PgQueuer
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgPoolDriver
+from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
 from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.core.executors import (
     AbstractEntrypointExecutor,
@@ -19,6 +20,8 @@ from pgqueuer.core.executors import (
 from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Context, Job, TracebackRecord
 from pgqueuer.domain.models import Schedule as DueSchedule
+from pgqueuer.domain.settings import DBSettings
+from pgqueuer.domain.types import Channel
 
 from altcredit.runtime import jobs, log, telemetry
 from altcredit.worker.work import Handler, Schedule, Work
@@ -29,7 +32,20 @@ IST = timezone(timedelta(hours=5, minutes=30), "IST")  # India has no summer tim
 # once (`jobs.adopt`). Long, because a job that holds the interpreter must not be taken for a dead one.
 HEARTBEAT_TIMEOUT = timedelta(seconds=60)
 POLL = timedelta(seconds=5)
-_BATCH = 4
+# The names of migration 0001. Said outright, because pgqueuer would take them from variables as common as CHANNEL.
+_NAMES = DBSettings(
+    prefix="",
+    db_schema=None,
+    channel=Channel("ch_pgqueuer"),
+    function="fn_pgqueuer_changed",
+    statistics_table="pgqueuer_statistics",
+    queue_status_type="pgqueuer_status",
+    queue_table="pgqueuer",
+    queue_table_log="pgqueuer_log",
+    trigger="tg_pgqueuer_changed",
+    schedules_table="pgqueuer_schedules",
+)
+_BATCH = 10
 _AT_ONCE = 2 * _BATCH
 
 
@@ -96,7 +112,13 @@ class InIndia(ScheduleExecutor):
 def build(work: Work, handlers: Mapping[str, Handler], schedules: Sequence[Schedule]) -> PgQueuer:
     """Return the queue with every handler and schedule registered."""
     driver = AsyncpgPoolDriver(work.platform.database.writes)
-    queue = PgQueuer(driver, queries=_Queries(driver))
+    queries = _Queries(
+        driver,
+        qbe=QueryBuilderEnvironment(_NAMES),
+        qbq=QueryQueueBuilder(_NAMES),
+        qbs=QuerySchedulerBuilder(_NAMES),
+    )
+    queue = PgQueuer(driver, channel=_NAMES.channel, queries=queries)
     for name, handler in handlers.items():
         parameters = EntrypointExecutorParameters(
             concurrency_limit=handler.at_once,
