@@ -100,7 +100,7 @@ async def _lake(platform: Platform) -> Finding:
 async def _jobs(platform: Platform) -> Finding:
     async with platform.database.transaction() as db:
         held = await jobs.held(db)
-    text = f"{len(held)} jobs gave up: {', '.join(sorted({one.name for one in held}))}" if held else "no job gave up"
+    text = f"{len(held)} jobs gave up: {', '.join(sorted({one.job for one in held}))}" if held else "no job gave up"
     return Finding(check="jobs", ok=not held, finding=text)
 
 
