@@ -146,7 +146,7 @@ def _push(chosen: Settings, cast: Cast) -> list[str]:
             else:
                 books = sorted(str(one) for one in _books(cast, distributor))
                 source = [part for one in books for part in ("--file", one)]
-                source += ["--preset", "distributor_export"] if distributor.erp == "csv" else []
+                source += ["--preset", "bill-receipt-return"] if distributor.erp == "csv" else []
             _init(program, site, chosen, cast, issued, distributor.erp, source)
             running.append(_start_push(program, site))
         return [_pushed(one, child) for one, child in zip(cast.world.distributors, running, strict=True)]
