@@ -69,7 +69,7 @@ async def test_no_authorization_header(altscore: Installation) -> None:
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-@pytest.mark.parametrize("authorization", ["Bearer x.y.z", "Bearer ", "Basic abc", "Bearer a.b", "bearer"])
+@pytest.mark.parametrize("authorization", ["Bearer x.y.z", "Basic abc", "Bearer a.b", "bearer"])
 async def test_a_token_that_is_none(altscore: Installation, authorization: str) -> None:
     async with altscore.client(authorization=authorization) as client:
         answer = await client.post("/v1/score", json=SCORE)

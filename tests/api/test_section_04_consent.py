@@ -43,6 +43,11 @@ async def test_a_grant_opens_the_score_to_the_named_lender_only(altscore: Instal
         assert (await two.post("/v1/score", json=asked)).status_code == 403
 
 
+def _verified(folder: Path) -> bool:
+    verify = ["openssl", "dgst", "-sha256", "-verify", "key", "-signature", "signature", "record"]
+    return subprocess.run(verify, cwd=folder, capture_output=True, text=True).stdout == "Verified OK\n"
+
+
 async def test_the_record_verifies_with_openssl_alone(altscore: Installation, tmp_path: Path) -> None:
     lender, shop = await altscore.lender(), await altscore.shop()
     async with await service(altscore) as client:
@@ -51,8 +56,7 @@ async def test_the_record_verifies_with_openssl_alone(altscore: Installation, tm
     (tmp_path / "record").write_bytes(rfc8785.dumps(exported["record"]))
     (tmp_path / "signature").write_bytes(bytes.fromhex(exported["signature"]))
     (tmp_path / "key").write_text(exported["public_key"])
-    verify = ["openssl", "dgst", "-sha256", "-verify", "key", "-signature", "signature", "record"]
-    assert subprocess.run(verify, cwd=tmp_path, capture_output=True, text=True).stdout == "Verified OK\n"
+    assert _verified(tmp_path)
     record = exported["record"]
     assert record["lender_scope"] == [lender.client_id]
     assert record["distributor_ids"] == [shop.distributor_id]
@@ -61,7 +65,7 @@ async def test_the_record_verifies_with_openssl_alone(altscore: Installation, tm
     assert given["signature"] == exported["signature"]
     altered = rfc8785.dumps(record | {"purpose": "anything"})
     (tmp_path / "record").write_bytes(altered)
-    assert subprocess.run(verify, cwd=tmp_path, capture_output=True).returncode != 0
+    assert not _verified(tmp_path)
 
 
 async def test_a_revocation_is_effective_for_the_next_call(altscore: Installation) -> None:

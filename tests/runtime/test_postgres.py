@@ -110,10 +110,12 @@ def test_no_acknowledged_row_is_lost_when_postmaster_and_application_are_killed(
     writer = subprocess.Popen([sys.executable, "-c", WRITE, dsn], stdout=subprocess.PIPE, env=child_environment())
     assert writer.stdout is not None
     acknowledged = [int(writer.stdout.readline()) for _ in range(200)][-1]
+    assert Server(home).alive()
     os.kill(postmaster(home), signal.SIGKILL)
     writer.kill()
     acknowledged = max([acknowledged, *map(int, writer.communicate()[0].split())])
     again = Server(home)
+    assert not again.alive()
     assert again.start() == dsn
     assert again.started
     assert query(dsn, "SELECT count(*) FROM kept") in (acknowledged, acknowledged + 1)

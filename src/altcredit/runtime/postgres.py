@@ -137,6 +137,10 @@ class Server:
                 self._launch()
             return self._ready()
 
+    def alive(self) -> bool:
+        """Tell whether the server's first process runs; cheap enough to ask every second."""
+        return self._postmaster() is not None
+
     def stop(self) -> None:
         """Stop the server, whoever started it, and wait for it; clients are disconnected, no acknowledged row lost."""
         if not self.cluster.exists():

@@ -71,8 +71,7 @@ def starts(documents: Documents) -> Ints:
     if not len(d):
         return np.empty(0, np.int64)
     new = np.ones(len(d), np.bool_)
-    same = (d.kind[1:] == d.kind[:-1]) & (d.number[1:] == d.number[:-1]) & (d.version[1:] == d.version[:-1])
-    new[1:] = ~same | (d.posted[1:] != d.posted[:-1])
+    new[1:] = (d.kind[1:] != d.kind[:-1]) | (d.number[1:] != d.number[:-1]) | (d.version[1:] != d.version[:-1])
     return np.flatnonzero(new)
 
 
@@ -112,21 +111,20 @@ def post(
     """
     rows = stack([_invoices(history, lines, rng), _payments(history, lines, rng), _credit_notes(history)])
     rows.posted = rows.day + rng.choice(len(LAG_SHARE), size=len(rows), p=LAG_SHARE)
-    _together(rows)
+    _in_order(rows)
     distributor = population.distributor[rows.line]
     ranks = _ranks(rows, distributor) if consecutive else None
     wrong = (rows.kind == INVOICE) & (rng.random(len(rows)) < np.array([q.corrections for q in quality])[distributor])
     bounced = (rows.kind == PAYMENT) & (rows.due >= 0)
     again = _repeated(rows, wrong | bounced, distributor, quality, rng)
     rows = stack([rows, again, _corrected(rows, wrong, rng), _returned(rows, bounced)])
-    rows = take(rows, _arrives(rows, population.distributor[rows.line], quality, until))
     if ranks is not None:
         for kind, rank in enumerate(ranks):
             mine = rows.kind == kind
             rows.number[mine] = rank[rows.number[mine]]
         named = rows.bill >= 0
         rows.bill[named] = ranks[INVOICE][rows.bill[named]]
-    return _ordered(rows)
+    return take(rows, _order(rows, _arrives(rows, population.distributor[rows.line], quality, until)))
 
 
 def _ranks(rows: Documents, distributor: Ints) -> list[Ints]:
@@ -153,12 +151,13 @@ def _arrives(rows: Documents, distributor: Ints, quality: tuple[Quality, ...], u
     return arrives
 
 
-def _ordered(rows: Documents) -> Documents:
-    if not len(rows):
-        return rows
-    assert int(rows.number.max()) < 2**36
-    key = (rows.posted - rows.posted.min()) << 42 | rows.kind << 40 | rows.number << 3 | rows.version
-    return take(rows, np.argsort(key, kind="stable"))
+def _order(rows: Documents, arrives: Flags) -> Ints:
+    """Return the positions of the rows that arrive, in order of posting."""
+    at = np.flatnonzero(arrives)
+    assert int(rows.number.max(initial=0)) < 2**36
+    posted = rows.posted[at]
+    key = (posted - posted.min(initial=2**20)) << 42 | rows.kind[at] << 40 | rows.number[at] << 3 | rows.version[at]
+    return at[np.argsort(key, kind="stable")]
 
 
 def _invoices(history: History, lines: Shares, rng: np.random.Generator) -> Documents:
@@ -226,10 +225,14 @@ def _payments(history: History, lines: Shares, rng: np.random.Generator) -> Docu
     return take(_credited(money, number, PAYMENT), ~(whole[number] & joins))
 
 
-def _together(rows: Documents) -> None:
-    """Give all rows of a document the posting day of its first row."""
+def _in_order(rows: Documents) -> None:
+    """Post all rows of a document on one day, and money no earlier than the bills it names: an ERP insists on both."""
+    posted_bill = rows.posted[rows.kind == INVOICE]
+    named = np.flatnonzero(rows.bill >= 0)
+    rows.posted[named] = np.maximum(rows.posted[named], posted_bill[rows.bill[named]])
     begin = starts(rows)
-    rows.posted = np.repeat(rows.posted[begin], np.diff(np.append(begin, len(rows))))
+    if len(begin):
+        rows.posted = np.repeat(np.maximum.reduceat(rows.posted, begin), np.diff(np.append(begin, len(rows))))
 
 
 def _returned(rows: Documents, bounced: Flags) -> Documents:

@@ -12,7 +12,7 @@ import asyncpg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.engine.ingestion.conftest import GST, NOW, PHONE, Door, body, credit_note, invoice, loads, payment
+from tests.engine.ingestion.conftest import GST, NOW, PHONE, Door, admit_all, body, credit_note, invoice, loads, payment
 
 from altcredit.engine import ingestion, retailers
 from altcredit.engine.ingestion import (
@@ -186,7 +186,7 @@ async def test_headers_are_checked_too(door: Door) -> None:
     with pytest.raises(Malformed) as refused:
         await ingestion.submit(
             door.pools, lake=door.lake, keyring=door.keyring, distributor_id="dist_c4f9", batch_id="7",
-            erp_type="oracle", body=body(), now=NOW,  # type: ignore[arg-type]
+            erp_type="oracle", body=body(), admit=admit_all, now=NOW,  # type: ignore[arg-type]
         )  # fmt: skip
     assert [detail.path for detail in refused.value.details] == ["X-Batch-ID", "X-ERP-Type"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
+from html import escape
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 import httpx2
 

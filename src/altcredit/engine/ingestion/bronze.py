@@ -1,14 +1,15 @@
 """The bronze file of a batch: its accepted records as one parquet file, in memory. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from altcredit.engine.ingestion.records import CreditNote, Invoice, Payment
-from altcredit.engine.ingestion.validation import Checked, Sheet, ShopName
+from altcredit.engine.ingestion.records import Allocation
+from altcredit.engine.ingestion.validation import Checked, Sheet, ShopName, paise
 from altcredit.engine.retailers import ShopKey
 
 SCHEMA: Final = pa.schema(
@@ -33,7 +34,7 @@ SCHEMA: Final = pa.schema(
 # Columns with few values. The ids are nearly unique, and a dictionary of them is work for nothing.
 _DICTIONARY: Final = ["kind", "terms", "status", "distributor_id", "batch_id", "known_at"]
 
-# Places in a document's tuple, which has SCHEMA's columns up to `row_number`.
+# Places of columns in SCHEMA.
 _RETAILER: Final = 3
 DATE: Final = 4
 
@@ -44,9 +45,10 @@ class Shops:
     def __init__(self) -> None:
         self._places: dict[ShopName, int] = {}
 
-    def place(self, shop: ShopName) -> int | None:
-        """Return where this shop will stand among ``keys``; None for a document that names none."""
-        return None if shop == (None, None) else self._places.setdefault(shop, len(self._places))
+    def places(self, names: Iterable[ShopName]) -> list[int | None]:
+        """Return where each of these will stand among ``keys``; None for a document that names no shop."""
+        known = self._places
+        return [None if name == (None, None) else known.setdefault(name, len(known)) for name in names]
 
     def keys(self) -> list[ShopKey]:
         return [ShopKey(gstin=gstin, ref=ref) for gstin, ref in self._places]
@@ -58,42 +60,49 @@ def columns(batch: Checked, shops: Shops) -> list[list[Any]]:
 
     Instead of retailer ids the fourth column has places in ``shops``, where the shops that are named are noted.
     """
-    rows = [
-        *_invoices(batch.invoices, shops),
-        *_payments(batch.payments, shops),
-        *_credit_notes(batch.credit_notes, shops),
+    parts = [
+        _part(batch.invoices, shops, "invoice", "invoice_id", "invoice_date"),
+        _part(batch.payments, shops, "payment", "payment_id", "paid_date"),
+        _part(batch.credit_notes, shops, "credit_note", "credit_note_id", "credit_note_date"),
     ]
-    return [list(column) for column in zip(*rows, strict=True)]
+    return [list(chain.from_iterable(column)) for column in zip(*parts, strict=True)]
 
 
-def _invoices(sheet: Sheet[Invoice], shops: Shops) -> Iterator[tuple[Any, ...]]:
-    for row, shop, paise, number in sheet.accepted():
-        yield (
-            "invoice", row.invoice_id, None, shops.place(shop), row.invoice_date, row.due_date, paise,
-            row.terms, row.disputed, None, None, number,
-        )  # fmt: skip
+def _part(sheet: Sheet[Any], shops: Shops, kind: str, id_: str, date: str) -> list[Sequence[Any]]:
+    """Return the documents of one kind, columns as SCHEMA has them."""
+    rows = len(sheet.good())
+    none = [None] * rows
 
+    def column(name: str) -> Sequence[Any]:
+        return sheet.accepted(sheet.columns[name]) if name in sheet.columns else none
 
-def _payments(sheet: Sheet[Payment], shops: Shops) -> Iterator[tuple[Any, ...]]:
-    for row, shop, paise, number in sheet.accepted():
-        parts = [
-            {"invoice_id": part.invoice_id, "amount_paise": round(part.amount_inr * 100)}
-            for part in row.allocations or ()
-        ]
+    allocations = column("allocations")
+    return [
+        [kind] * rows,
+        column(id_),
         # Where there are allocations, they say it better than a single invoice does.
-        invoice_id = None if parts else row.invoice_id or None
-        yield (
-            "payment", row.payment_id, invoice_id, shops.place(shop), row.paid_date, None, paise,
-            None, None, row.status, parts or None, number,
-        )  # fmt: skip
+        none if kind == "invoice" else _paid(column("invoice_id"), allocations),
+        shops.places(sheet.accepted(sheet.shops)),
+        column(date),
+        column("due_date"),
+        sheet.accepted(sheet.paise),
+        column("terms"),
+        column("disputed"),
+        column("status"),
+        [parts and _allocations(parts) for parts in allocations] if any(allocations) else none,
+        sheet.accepted(sheet.numbers),
+    ]
 
 
-def _credit_notes(sheet: Sheet[CreditNote], shops: Shops) -> Iterator[tuple[Any, ...]]:
-    for row, shop, paise, number in sheet.accepted():
-        yield (
-            "credit_note", row.credit_note_id, row.invoice_id or None, shops.place(shop), row.credit_note_date, None,
-            paise, None, None, None, None, number,
-        )  # fmt: skip
+def _paid(invoice_ids: Sequence[str | None], allocations: Sequence[Any]) -> list[str | None]:
+    return [None if parts else name or None for name, parts in zip(invoice_ids, allocations, strict=True)]
+
+
+def _allocations(parts: list[Allocation]) -> list[dict[str, Any]]:
+    amounts = paise(part.amount_inr for part in parts)
+    return [
+        {"invoice_id": part.invoice_id, "amount_paise": amount} for part, amount in zip(parts, amounts, strict=True)
+    ]
 
 
 def parquet(

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
@@ -111,6 +111,7 @@ async def submit(
     batch_id: str,
     erp_type: ErpType,
     body: bytes,
+    admit: Callable[[Connection], Awaitable[None]],
     now: datetime,
 ) -> Receipt:
     """
@@ -122,6 +123,7 @@ async def submit(
 
     :param batch_id: the client's UUID (X-Batch-ID). The same id and body again gets the original answer.
     :param body: the raw bytes that the signature was verified on.
+    :param admit: called in the batch's transaction once it is known to be new; may refuse it (quota, contract I1).
     :raises Malformed: the body (or a header) is not of the published form; nothing is stored.
     :raises DistributorMismatch: the body names another distributor.
     :raises BatchTooLarge: more than 1,000 records.
@@ -146,9 +148,10 @@ async def submit(
     ids = await retailers.resolve(
         pools, keyring=keyring, distributor_id=distributor_id, shops=[*named, *links], now=now
     )
+    written = len(columns[0])
     new_id = _batch_id(keyring, distributor_id, batch_id)
     content = (
-        bronze.parquet(columns, ids, distributor_id=distributor_id, batch_id=new_id, known_at=now) if columns else b""
+        bronze.parquet(columns, ids, distributor_id=distributor_id, batch_id=new_id, known_at=now) if written else b""
     )
     new = store.NewBatch(
         batch_id=new_id,
@@ -161,18 +164,18 @@ async def submit(
         sync_to=envelope.sync_to,
         accepted=batch.accepted,
         quarantined=len(batch.quarantined),
-        written=len(columns[0]) if columns else 0,
+        written=written,
         touched=sorted(set(ids)),
         warnings=_write(batch.warnings).decode(),
         first_day=first_day,
         last_day=last_day,
-        lag_days=feed.lags(columns[bronze.DATE] if columns else [], first_day, last_day, now=now),
+        lag_days=feed.lags(columns[bronze.DATE], first_day, last_day, now=now),
         unknown_lag_days=feed.UNKNOWN_LAG_DAYS,
-        returns_seen=bool(columns) and "credit_note" in columns[0],
+        returns_seen="credit_note" in columns[0],
         **_quarantine(batch, keyring, distributor_id),
         purge_at=now + QUARANTINE_DAYS,
     )
-    return await _keep(pools, lake=lake, new=new, content=content, now=now)
+    return await _keep(pools, lake=lake, new=new, content=content, admit=admit, now=now)
 
 
 def _require_headers(batch_id: str, erp_type: str) -> None:
@@ -211,11 +214,20 @@ def _quarantine(batch: Checked, keyring: Keyring, distributor_id: str) -> dict[s
     }
 
 
-async def _keep(pools: Database, *, lake: Path, new: store.NewBatch, content: bytes, now: datetime) -> Receipt:
+async def _keep(
+    pools: Database,
+    *,
+    lake: Path,
+    new: store.NewBatch,
+    content: bytes,
+    admit: Callable[[Connection], Awaitable[None]],
+    now: datetime,
+) -> Receipt:
     """Write the file and commit all rows, or find that another request was first under this id."""
     try:
         async with pools.transaction() as db:
             if await store.accept(db, new):
+                await admit(db)
                 await _write_all(db, lake=lake, new=new, content=content, now=now)
                 return Receipt(
                     batch_id=new.batch_id, accepted=new.accepted, quarantined=new.quarantined, status="processing"
