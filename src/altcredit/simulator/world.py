@@ -11,7 +11,7 @@ import numpy as np
 from altcredit.simulator import feed, population, stress, till
 from altcredit.simulator.feed import Documents, Quality, Shares
 from altcredit.simulator.label import HORIZON
-from altcredit.simulator.ledger import History, take
+from altcredit.simulator.ledger import History
 from altcredit.simulator.population import Population
 from altcredit.simulator.seasons import calendar_day, day_number
 from altcredit.simulator.shops import Account, Distributor, Erp, Group, Shop, name_shops
@@ -28,7 +28,7 @@ class World(msgspec.Struct, kw_only=True, dict=True):
     """
     Distributors, shops and their trade from ``start`` to ``today`` (the last day posted is the day before).
 
-    ``documents`` of all distributors are in order of posting; ``documents_of`` gives one distributor's. ``truths`` are
+    ``documents`` are by distributor and in order of posting; ``documents_of`` gives one distributor's. ``truths`` are
     those that were asked for, oldest first.
     """
 
@@ -49,7 +49,7 @@ class World(msgspec.Struct, kw_only=True, dict=True):
 
     def documents_of(self, distributor: int) -> Documents:
         """Return what distributor number ``distributor`` posted, in order of posting."""
-        return take(self.documents, self.population.distributor[self.documents.line] == distributor)
+        return feed.of_distributor(self.documents, self.population, distributor)
 
     def ledger_of(self, distributor: int) -> Documents:
         """Return what the books of a distributor hold in the end: each document once, in order of document date."""
