@@ -11,7 +11,7 @@ import pytest
 
 from altcredit.engine import ingestion
 from altcredit.engine.ingestion import Receipt
-from altcredit.runtime.db import Database
+from altcredit.runtime.db import Connection, Database
 from altcredit.runtime.keys import KeyProvider, Keyring
 
 NOW = datetime(2026, 5, 20, 6, 0, tzinfo=UTC)
@@ -51,6 +51,10 @@ def body(distributor_id: str = "dist_c4f9", **fields: Any) -> bytes:
     ).encode()
 
 
+async def admit_all(_db: Connection) -> None:
+    """Stand in for the quota, which is the API's."""
+
+
 class Door:
     """Where batches come in, with defaults for everything that a test is not about."""
 
@@ -71,6 +75,7 @@ class Door:
             batch_id=batch_id or str(uuid.uuid4()),
             erp_type="csv",
             body=raw if raw is not None else body(distributor_id, **fields),
+            admit=admit_all,
             now=now,
         )
 
