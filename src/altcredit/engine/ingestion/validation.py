@@ -298,11 +298,13 @@ def _retailers(sent: list[Any]) -> Sheet[RetailerLink]:
 
 def _early_payments(invoices: Sheet[Invoice], payments: Sheet[Payment]) -> Iterator[Warned]:
     ids, dates = invoices.columns["invoice_id"], invoices.columns["invoice_date"]
-    billed = dict(zip(invoices.accepted(ids), invoices.accepted(dates), strict=True))
+    billed: dict[str | None, date] = dict(zip(invoices.accepted(ids), invoices.accepted(dates), strict=True))
+    if min(payments.columns["paid_date"], default=date.max) >= max(dates, default=date.min):
+        return
     rows, numbers = payments.accepted(payments.rows), payments.accepted(payments.numbers)
     for row, number in zip(rows, numbers, strict=True):
         paid = [part.invoice_id for part in row.allocations] if row.allocations else (row.invoice_id,)
-        if any([name in billed and row.paid_date < billed[name] for name in paid if name]):
+        if row.paid_date < max([billed.get(name, EARLIEST) for name in paid]):
             yield Warned("payments", number, "PAYMENT_BEFORE_INVOICE", f"$.payments[{number}].paid_date")
 
 
