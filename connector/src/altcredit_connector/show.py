@@ -17,7 +17,9 @@ from altcredit_connector.push import Reading
 from altcredit_connector.quality import Quality
 from altcredit_connector.sending import Outcomes
 
-out = Console(highlight=False, soft_wrap=True)
+FILE_WIDTH = 160
+"""Columns where the output is not a terminal: log files need not break lines."""
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else FILE_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 ROWS_SHOWN = 20
 
