@@ -48,7 +48,7 @@ class Shown:
         if self._task is None:
             self._task = self._bar.add_task("sending batches", total=total)
         self._bar.update(self._task, completed=done, total=total)
-        if not err.is_terminal:
+        if total and not err.is_terminal:
             self.say(f"sent {done} of {total} batches")
 
     def say(self, text: str) -> None:
