@@ -220,7 +220,7 @@ def windows(config: Config, secrets: Secrets, journal: Journal, quality: Quality
         if read_to and mark:
             since, last = date.fromisoformat(mark) - DAY, following - DAY
             old = ((entity, found) for entity in SELECTS for found in service.changed(entity, since, last))
-            yield Window(documents=_documents(reader, old), marks=marks)
+            yield Window(documents=_documents(reader, old), marks=marks, joins=True)
             marks = {}
         for first, last, complete in periods(following, today, days=31):
             new = ((entity, found) for entity in SELECTS for found in service.dated(entity, first, last))
@@ -230,6 +230,7 @@ def windows(config: Config, secrets: Secrets, journal: Journal, quality: Quality
                 marks=marks | progress,
                 since=first,
                 until=complete or first - DAY,
+                joins=True,
             )
             marks = {}  # set with the first window already, so that an interrupted first load loses no change either
     finally:
