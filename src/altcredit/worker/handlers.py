@@ -47,7 +47,7 @@ async def purge_records(work: Work, _payloads: list[Payload]) -> None:
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "altscore.refresh": Handler(run=scoring.refresh, merging=True),
+    "altscore.refresh": Handler(run=scoring.refresh, merging=True, at_once=1),
     "altscore.nightly": Handler(run=scoring.nightly, at_once=1),
     "quarantine.purge": Handler(run=scoring.purge_quarantine, at_once=1),
     "keys.rotate": Handler(run=rotate_keys, at_once=1),
