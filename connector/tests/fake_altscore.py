@@ -29,7 +29,6 @@ class Ledger:
         self.quarantine: Callable[[str, dict[str, Any]], str | None] = lambda kind, record: None
         self.faults: list[Fault] = []
         self.pace: Callable[[], dict[str, str]] = lambda: {}
-        self.statuses: dict[str, str] = {}
 
     def bodies(self) -> list[dict[str, Any]]:
         return [json.loads(self.batches[batch_id]) for batch_id in self.order]
@@ -95,6 +94,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         ledger = self.server.ledger
         ledger.posts += 1
+        self.server.last_body = body
         if self.path != "/v1/ingest/batch" or self.headers["Content-Type"] != "application/json":
             return self.refuse(404, "NOT_FOUND")
         with ledger.lock:
@@ -113,6 +113,8 @@ class Handler(BaseHTTPRequestHandler):
                     return self.refuse(409, "BATCH_ID_CONFLICT")
                 return self.refuse(409, "BATCH_ALREADY_PROCESSED", result=self.server.summary(batch_id))
             content = json.loads(body)
+            if not {"distributor_id", "sync_from", "sync_to"} <= content.keys():
+                return self.refuse(400, "INVALID_REQUEST")
             if sum(len(content.get(kind, [])) for kind in IDS) > 1000:
                 return self.refuse(400, "BATCH_TOO_LARGE")
             if content["distributor_id"] != self.server.distributor_id:
@@ -145,6 +147,8 @@ class FakeAltScore(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.ledger = Ledger()
         self.distributor_id = distributor_id
+        self.last_body = b""
+        self.still_processing = False
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.load_cert_chain(certificate, key)
@@ -171,9 +175,8 @@ class FakeAltScore(ThreadingHTTPServer):
         content = json.loads(self.ledger.batches[batch_id])
         return [
             {
-                "kind": kind[:-1],
+                "kind": kind,
                 "row": row,
-                "record_id": record[name],
                 "code": code,
                 "field": "amount_inr",
                 "message": "no good",
@@ -193,11 +196,11 @@ class FakeAltScore(ThreadingHTTPServer):
         summary = self.summary(batch_id)
         return {
             "batch_id": summary["batch_id"],
-            "status": self.ledger.statuses.get(batch_id, "complete"),
+            "status": "processing" if self.still_processing else "complete",
             "written_to_bronze": summary["accepted"],
             "quarantined": summary["quarantined"],
             "completeness_score": 84.2,
             "pipeline_triggered": True,
             "quarantined_records": self.problems(batch_id),
-            "warnings": [],
+            "warnings": [{"code": "UNKNOWN_INVOICE", "field": "$.payments[0].invoice_id", "message": "not yet"}],
         }

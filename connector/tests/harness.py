@@ -1,5 +1,6 @@
 """A distributor's machine to push from."""
 
+from datetime import date, timedelta
 from pathlib import Path
 
 from connector.tests.fake_altscore import FakeAltScore
@@ -37,3 +38,12 @@ class Site:
 
     def run(self, *arguments: str) -> int:
         return main.code([arguments[0], "--config", str(self.config), *arguments[1:]])
+
+
+def many_bills(count: int, *, per_day: int = 60) -> str:
+    """Return an export of ``count`` bills of forty shops, ``per_day`` a day from 1 January 2026."""
+    lines = [CSV.splitlines()[0]]
+    for n in range(count):
+        day = date(2026, 1, 1) + timedelta(days=n // per_day)
+        lines.append(f"B{n:05d},{day:%d-%m-%Y},Shop {n % 40},,,{100 + n}.50,,,,,,")
+    return "\n".join(lines) + "\n"

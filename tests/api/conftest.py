@@ -81,8 +81,8 @@ class Installation:
         )
         async with self.platform.database.transaction() as db:
             await db.execute(
-                "INSERT INTO distributor_feed (distributor_id, coverage, watermark, lag_p90_days, returns_seen)"
-                " VALUES ($1, '{}', $2, 1, true)",
+                "INSERT INTO distributor_feed (distributor_id, coverage, watermark, lag_days, lag_p90_days, returns_seen, last_batch_at)"
+                " VALUES ($1, '{}', $2, '{}', 1, true, now())",
                 distributor_id,
                 datetime.now(UTC).date() - timedelta(days=3),
             )

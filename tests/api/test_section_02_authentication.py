@@ -18,7 +18,10 @@ async def test_good_credentials_give_an_hour_long_token(altscore: Installation) 
         )
     body = answer.json()
     assert (body["token_type"], body["expires_in"]) == ("Bearer", 3600)
-    header, payload, _ = (json.loads(base64.urlsafe_b64decode(p + "==")) if i < 2 else p for i, p in enumerate(body["access_token"].split(".")))
+    header, payload, _ = (
+        json.loads(base64.urlsafe_b64decode(p + "==")) if i < 2 else p
+        for i, p in enumerate(body["access_token"].split("."))
+    )
     assert header["alg"] == "RS256"
     assert payload["sub"] == issued.client_id
     assert payload["iss"] == "altscore.in"
@@ -66,7 +69,7 @@ async def test_no_authorization_header(altscore: Installation) -> None:
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-@pytest.mark.parametrize("authorization", ["Bearer x.y.z", "Bearer ", "Basic abc", "Bearer a.b", "bearer"])
+@pytest.mark.parametrize("authorization", ["Bearer x.y.z", "Basic abc", "Bearer a.b", "bearer"])
 async def test_a_token_that_is_none(altscore: Installation, authorization: str) -> None:
     async with altscore.client(authorization=authorization) as client:
         answer = await client.post("/v1/score", json=SCORE)

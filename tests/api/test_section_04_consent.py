@@ -43,6 +43,11 @@ async def test_a_grant_opens_the_score_to_the_named_lender_only(altscore: Instal
         assert (await two.post("/v1/score", json=asked)).status_code == 403
 
 
+def _verified(folder: Path) -> bool:
+    verify = ["openssl", "dgst", "-sha256", "-verify", "key", "-signature", "signature", "record"]
+    return subprocess.run(verify, cwd=folder, capture_output=True, text=True).stdout == "Verified OK\n"
+
+
 async def test_the_record_verifies_with_openssl_alone(altscore: Installation, tmp_path: Path) -> None:
     lender, shop = await altscore.lender(), await altscore.shop()
     async with await service(altscore) as client:
@@ -51,8 +56,7 @@ async def test_the_record_verifies_with_openssl_alone(altscore: Installation, tm
     (tmp_path / "record").write_bytes(rfc8785.dumps(exported["record"]))
     (tmp_path / "signature").write_bytes(bytes.fromhex(exported["signature"]))
     (tmp_path / "key").write_text(exported["public_key"])
-    verify = ["openssl", "dgst", "-sha256", "-verify", "key", "-signature", "signature", "record"]
-    assert subprocess.run(verify, cwd=tmp_path, capture_output=True, text=True).stdout == "Verified OK\n"
+    assert _verified(tmp_path)
     record = exported["record"]
     assert record["lender_scope"] == [lender.client_id]
     assert record["distributor_ids"] == [shop.distributor_id]
@@ -61,7 +65,7 @@ async def test_the_record_verifies_with_openssl_alone(altscore: Installation, tm
     assert given["signature"] == exported["signature"]
     altered = rfc8785.dumps(record | {"purpose": "anything"})
     (tmp_path / "record").write_bytes(altered)
-    assert subprocess.run(verify, cwd=tmp_path, capture_output=True).returncode != 0
+    assert not _verified(tmp_path)
 
 
 async def test_a_revocation_is_effective_for_the_next_call(altscore: Installation) -> None:
@@ -92,7 +96,11 @@ async def test_revoking_an_older_record_ends_the_whole_chain(altscore: Installat
         second = (await client.post("/v1/consent/grant", json=grant_body(shop, lender.client_id))).json()
         exported = (await client.get(f"/v1/consent/{second['consent_id']}")).json()
         await client.post("/v1/consent/revoke", json={"consent_id": first["consent_id"], "reason": "retailer_request"})
-        check = (await client.get("/v1/consent/check", params={"retailer_id": shop.retailer_id, "lender_id": lender.client_id})).json()
+        check = (
+            await client.get(
+                "/v1/consent/check", params={"retailer_id": shop.retailer_id, "lender_id": lender.client_id}
+            )
+        ).json()
     assert exported["record"]["supersedes"] == [first["consent_id"]]
     assert check == {"consented": False, "consent_id": None, "expires_at": None}
 
@@ -166,7 +174,9 @@ async def test_grants_and_revocations_leave_events_and_audit_rows(altscore: Inst
         await client.post("/v1/consent/revoke", json={"consent_id": given["consent_id"], "reason": "retailer_request"})
     async with altscore.platform.database.transaction() as db:
         events = await db.fetch("SELECT type FROM outbox WHERE key = $1 ORDER BY id", shop.retailer_id)
-        audit = await db.fetch("SELECT action FROM audit_event WHERE subject = $1 ORDER BY event_id", given["consent_id"])
+        audit = await db.fetch(
+            "SELECT action FROM audit_event WHERE subject = $1 ORDER BY event_id", given["consent_id"]
+        )
     assert [row["type"] for row in events] == ["consent.granted", "consent.revoked"]
     assert [row["action"] for row in audit] == ["consent.granted", "consent.revoked"]
 

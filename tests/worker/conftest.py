@@ -1,5 +1,6 @@
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,11 +29,13 @@ class Fleet:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.workers: list[subprocess.Popen[bytes]] = []
+        self.home = tempfile.mkdtemp(prefix="altcredit-worker-")
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the fixture
 
     def start(self, *settings: str, dsn: str = "") -> subprocess.Popen[bytes]:
         environ = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("src", "."))}
-        argv = [sys.executable, "-m", "tests.worker.program", dsn or self.database.dsn, *settings]
+        argv = [sys.executable, "-m", "tests.worker.program", dsn or self.database.dsn]
+        argv += [f"ALTCREDIT_HOME={self.home}", *settings]
         worker = subprocess.Popen(argv, env=environ, stdout=self.log, stderr=self.log)
         self.workers.append(worker)
         return worker
@@ -58,3 +61,4 @@ async def fleet(database: Database) -> AsyncIterator[Fleet]:
     fleet.log.seek(0)
     print(fleet.log.read().decode()[-6000:])  # noqa: T201 - shown by pytest where a test fails
     fleet.log.close()
+    shutil.rmtree(fleet.home)

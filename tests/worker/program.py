@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 
-from altcredit.runtime import jobs
+from altcredit.runtime import jobs, log
 from altcredit.runtime.db import Connection
 from altcredit.runtime.jobs import Payload
 from altcredit.runtime.outbox import Event
@@ -17,7 +17,7 @@ NOTE = "INSERT INTO noted (job, n) VALUES ($1, $2)"
 
 
 async def note(work: Work, payloads: list[Payload]) -> None:
-    async with work.database.transaction() as db:
+    async with work.platform.database.transaction() as db:
         for payload in payloads:
             await db.execute(NOTE, "note", payload.get("n"))
 
@@ -25,10 +25,10 @@ async def note(work: Work, payloads: list[Payload]) -> None:
 async def slow(work: Work, payloads: list[Payload]) -> None:
     """Keep a processor busy for a while, in a thread."""
     (payload,) = payloads
-    async with work.database.transaction() as db:
+    async with work.platform.database.transaction() as db:
         await db.execute(NOTE, "begun", payload["n"])
     await asyncio.to_thread(busy, payload["seconds"])
-    async with work.database.transaction() as db:
+    async with work.platform.database.transaction() as db:
         await db.execute(NOTE, "slow", payload["n"])
 
 
@@ -40,19 +40,19 @@ def busy(seconds: float) -> None:
 
 async def merge(work: Work, payloads: list[Payload]) -> None:
     """Note how many came together, then each of them; a bad one spoils the run."""
-    async with work.database.transaction() as db:
+    async with work.platform.database.transaction() as db:
         await db.execute(NOTE, "run", len(payloads))
     await asyncio.sleep(max(payload.get("seconds", 0) for payload in payloads))
     if any(payload.get("bad") for payload in payloads):
         raise ValueError("a bad payload")
-    async with work.database.transaction() as db:
+    async with work.platform.database.transaction() as db:
         for payload in payloads:
             await db.execute(NOTE, "merge", payload["n"])
 
 
 async def fail(work: Work, payloads: list[Payload]) -> None:
     """Fail until a note of the job's number allows it to succeed."""
-    async with work.database.transaction() as db:
+    async with work.platform.database.transaction() as db:
         if not await db.fetchval("SELECT count(*) FROM noted WHERE job = 'allowed' AND n = $1", payloads[0]["n"]):
             raise RuntimeError("not allowed yet")
         await db.execute(NOTE, "fail", payloads[0]["n"])
@@ -67,6 +67,7 @@ async def on_event(db: Connection, event: Event) -> None:
 
 
 def main() -> None:
+    log.configure("info")
     dsn, *rest = sys.argv[1:]
     environ = dict(one.split("=", 1) for one in rest)
     ours = {

@@ -38,6 +38,18 @@ async def test_a_committed_job_is_run_once_and_leaves_the_queue(database: Databa
     assert outcomes == ["queued", "picked", "successful"]
 
 
+async def test_variables_with_common_names_do_not_mislead_the_queue(
+    database: Database, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CHANNEL", "QUEUE_TABLE", "SCHEDULES_TABLE", "PGQUEUER_PREFIX"):
+        monkeypatch.setenv(name, "elsewhere_")
+    fleet.start()
+    await fleet.ready()
+    async with database.transaction() as db:
+        await jobs.enqueue(db, "test.note", {"n": 7})
+    await until(lambda: fleet.noted("note"), seconds=4)
+
+
 async def test_a_killed_workers_job_is_done_by_another_within_seconds(database: Database, fleet: Fleet) -> None:
     first = fleet.start()
     await fleet.ready()
@@ -50,7 +62,7 @@ async def test_a_killed_workers_job_is_done_by_another_within_seconds(database: 
     killed = time.monotonic()
     await until(lambda: fleet.noted("slow"))
     assert await fleet.noted("slow") == [1]
-    assert time.monotonic() - killed < 5
+    assert time.monotonic() - killed < 15  # by its heartbeat it would be missed after 60
 
 
 async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_begun(database: Database, fleet: Fleet) -> None:
@@ -90,7 +102,7 @@ async def test_a_job_that_keeps_failing_is_held_and_runs_when_released(database:
             return await jobs.held(db)
 
     (job,) = await until(held)
-    assert (job.id, job.name, job.payload, job.problem) == (job_id, "test.fail", '[{"n":1}]', "not allowed yet")
+    assert (job.id, job.job, job.payload, job.problem) == (job_id, "test.fail", '[{"n":1}]', "not allowed yet")
     await database.writes.execute("INSERT INTO noted (job, n) VALUES ('allowed', 1)")
     async with database.transaction() as db:
         assert await jobs.release(db, job_ids=[job_id]) == 1
@@ -163,7 +175,7 @@ async def test_a_reaction_follows_its_event_at_once(database: Database, fleet: F
         await outbox.publish(db, type="test.event", key="k", data={"n": 3}, now=NOW)
     published = time.monotonic()
     await until(lambda: fleet.noted("note"))
-    assert time.monotonic() - published < 2
+    assert time.monotonic() - published < 4  # by polling it would be 5
     await until(lambda: database.reads.fetchval("SELECT reacted_at IS NOT NULL FROM outbox"))
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import httpx2
 
 from altcredit_connector import network, wire
-from altcredit_connector.config import Config, Secrets
+from altcredit_connector.config import Config, ConfigError, Secrets, too_open
 
 TIMEOUT = httpx2.Timeout(60, connect=15)
 DENIED = (401, 403)
@@ -63,10 +63,21 @@ Outcome = Accepted | Refused | Later
 
 
 def tls(config: Config) -> ssl.SSLContext:
-    """TLS 1.3 with the distributor's certificate; the server must be signed by ``ca`` (or the system's roots)."""
-    context = ssl.create_default_context(cafile=str(config.ca) if config.ca else None)
+    """TLS 1.3 with the distributor's certificate; the server must be signed by ``ca`` (or the system's roots).
+
+    Raises ``ConfigError`` if the files cannot be used.
+    """
+    for path in filter(None, (config.certificate, config.private_key, config.ca)):
+        if not path.is_file():
+            raise ConfigError(f"{path} does not exist")
+    if problem := too_open(config.private_key):
+        raise ConfigError(problem)
+    try:
+        context = ssl.create_default_context(cafile=str(config.ca) if config.ca else None)
+        context.load_cert_chain(config.certificate, config.private_key)
+    except ssl.SSLError as error:
+        raise ConfigError(f"certificate, key or CA cannot be used: {error.reason or error}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(config.certificate, config.private_key)
     return context
 
 
@@ -117,11 +128,14 @@ class AltScore:
             return {"batch_id": batch_id, "status": "not_found"}
         return Later(describe(answer), _retry_after(answer), quota=answer.status_code == 429)
 
-    def probe(self) -> httpx2.Response:
-        """Ask for a batch that cannot exist: the refusal tells whether the credentials are good. For ``doctor``."""
-        batch_id = "00000000-0000-4000-8000-000000000000"
-        return self._http.get(
-            f"{self._config.base_url}/v1/ingest/batch/{batch_id}/status", headers=self.headers(batch_id, b"")
+    def probe(self, batch_id: str) -> httpx2.Response:
+        """Send a signed body that can only be refused, for ``doctor``: how it is refused tells whether we are known.
+
+        Credentials and signature are judged before the body is read (contract A2), and nothing is stored.
+        """
+        body = b"{}"
+        return self._http.post(
+            f"{self._config.base_url}/v1/ingest/batch", content=body, headers=self.headers(batch_id, body)
         )
 
 
@@ -181,8 +195,8 @@ def _seconds(text: str | None) -> float | None:
         return None
 
 
-def _server_now(answer: httpx2.Response) -> float:
-    """Return the server's own time, so that a wrong clock here does not disturb the pacing."""
+def server_now(answer: httpx2.Response) -> float:
+    """Return the server's own time in unix seconds, so that a wrong clock here does not disturb the pacing."""
     try:
         return parsedate_to_datetime(answer.headers["date"]).timestamp()
     except (KeyError, ValueError):
@@ -194,7 +208,7 @@ def _retry_after(answer: httpx2.Response) -> float | None:
     if (seconds := _seconds(text)) is not None or not text:
         return seconds
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - _server_now(answer))
+        return max(0.0, parsedate_to_datetime(text).timestamp() - server_now(answer))
     except ValueError:
         return None
 
@@ -204,7 +218,7 @@ def _pace(answer: httpx2.Response) -> Pace:
     reset = _seconds(answer.headers.get("x-ratelimit-reset"))
     wait = 0.0
     if remaining is not None and remaining < 1 and reset is not None:
-        wait = max(0.0, reset - _server_now(answer))
+        wait = max(0.0, reset - server_now(answer))
     return Pace(
         limit=None if limit is None else int(limit), remaining=None if remaining is None else int(remaining), wait=wait
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from altcredit_connector.records import Kind
-from altcredit_connector.text import financial_year
+from altcredit_connector.text import financial_year, identifier
 
 VERSION = 1
 SCHEMA = """
@@ -27,7 +27,7 @@ CREATE TABLE batch (
     sync_from TEXT NOT NULL, sync_to TEXT NOT NULL,
     records INTEGER NOT NULL,
     sha256 TEXT NOT NULL,
-    body BLOB,                 -- kept until the batch is accepted
+    body BLOB,                 -- kept until the batch is done with
     attempts INTEGER NOT NULL DEFAULT 0,
     answer TEXT                -- the server's last answer, JSON
 );
@@ -82,9 +82,9 @@ class Journal:
         """Open or create the journal at ``path`` for one process; raises ``JournalInUse`` if another has it open."""
         path.touch(mode=0o600, exist_ok=True)
         connection = sqlite3.connect(path, isolation_level=None, timeout=0)
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA synchronous = EXTRA")
         try:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute("PRAGMA synchronous = EXTRA")
             # The lock is taken by this first write and held until the process ends, however it ends.
             connection.execute("BEGIN EXCLUSIVE")
             connection.execute("COMMIT")
@@ -174,6 +174,7 @@ class Journal:
         return self._free_name(kind, scope, number, year, number)
 
     def _free_name(self, kind: Kind, scope: str, number: str, year: int, wanted: str) -> str:
+        wanted = identifier(wanted)
         query = "SELECT 1 FROM name WHERE kind = ? AND record_id = ?"
         if self._db.execute(query, (kind, wanted)).fetchone() is None:
             return wanted
@@ -199,9 +200,9 @@ class Journal:
         return [_batch(row) for row in self._db.execute(query, (state,))]
 
     def body(self, batch_id: str) -> bytes:
-        """Return the bytes of a queued batch."""
+        """Return the bytes of a batch that is queued or being processed."""
         row = self._db.execute("SELECT body FROM batch WHERE batch_id = ?", (batch_id,)).fetchone()
-        assert isinstance(row[0], bytes), f"{batch_id} is not queued any more"
+        assert isinstance(row[0], bytes), f"{batch_id} is done with"
         return row[0]
 
     def attempt(self, batch_id: str) -> None:
@@ -209,9 +210,12 @@ class Journal:
         self._db.execute("UPDATE batch SET attempts = attempts + 1 WHERE batch_id = ?", (batch_id,))
 
     def settle(self, batch_id: str, state: str, answer: dict[str, Any]) -> None:
-        """Record the server's word on a batch; its body is dropped, and if it was refused so are its records."""
+        """Record the server's word on a batch.
+
+        Its body is dropped when nothing more is to come; if it was refused, its records count as never sent.
+        """
         self._db.execute(
-            "UPDATE batch SET state = ?, answer = ?, body = NULL WHERE batch_id = ?",
+            "UPDATE batch SET state = ?1, answer = ?2, body = iif(?1 = 'accepted', body, NULL) WHERE batch_id = ?3",
             (state, json.dumps(answer, ensure_ascii=False), batch_id),
         )
         if state == "refused":

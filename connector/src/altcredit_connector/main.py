@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 something failed or is left over (run again), 2 wrong use 
 """
 
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ from typing import Annotated
 import cyclopts
 from rich.markup import escape
 
-from altcredit_connector import __version__, push, setup, show
+from altcredit_connector import __version__, doctor, push, setup, show
 from altcredit_connector.altscore import AltScore, Denied
 from altcredit_connector.config import Config, ConfigError, load, load_secrets
 from altcredit_connector.journal import Journal, JournalInUse
@@ -154,8 +155,8 @@ def push_command(
     if dry_run or out:
         return _rehearse(settings, out, json=json, now=now)
     secrets = load_secrets(settings.secrets, sap=settings.erp == "sap_b1")
-    journal = Journal.open(settings.journal)
     server = AltScore(settings, secrets)
+    journal = Journal.open(settings.journal)
     try:
         with show.Shown(quiet=json) as progress:
             reading = push.read(settings, secrets, journal, progress, now=now)
@@ -175,6 +176,25 @@ def push_command(
         return REFUSED
     failed = reading.failed or (outcomes.stopped and not outcomes.stopped_by_quota) or (strict and put_aside)
     return FAILED if failed else OK
+
+
+@app.command(name="doctor")
+def doctor_command(*, config: ConfigFile = DEFAULT, json: bool = False) -> int:
+    """Check everything a push needs, and say what to do where something is wrong.
+
+    Parameters
+    ----------
+    config
+        The configuration file that `init` wrote.
+    json
+        Print the checks as JSON.
+    """
+    checks = doctor.examine(load(config), now=datetime.now(UTC))
+    if json:
+        show.as_json([asdict(check) for check in checks])
+    else:
+        show.checks(checks)
+    return FAILED if any(check.verdict == "fail" for check in checks) else OK
 
 
 def _rehearse(settings: Config, out: Path | None, *, json: bool, now: datetime) -> int:

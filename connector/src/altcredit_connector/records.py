@@ -1,7 +1,7 @@
 """What is sent, as API-ALTSCORE-001 section 05 and contract I3 name it. Amounts are rupees as Decimal, never floats."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -13,6 +13,14 @@ KINDS: dict[Kind, str] = {
     "credit_note": "credit_notes",
 }
 """The array of the batch that holds each kind of record, in the order in which they stand in the body."""
+
+ID_FIELDS: dict[Kind, str] = {
+    "retailer": "retailer_ref",
+    "invoice": "invoice_id",
+    "payment": "payment_id",
+    "credit_note": "credit_note_id",
+}
+MAX_CREDIT = timedelta(days=366)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +90,11 @@ def settle(total: Decimal, parts: dict[str, Decimal]) -> tuple[str | None, tuple
     return None, tuple(parts.items())
 
 
+def credible_due(due: date | None, on: date) -> date | None:
+    """Return a due day that can be true: not before the bill, not more than a year after it; else None."""
+    return due if due is not None and on <= due <= on + MAX_CREDIT else None
+
+
 def kind_of(record: Record) -> Kind:
     """Return the kind of ``record``."""
     if isinstance(record, Retailer):
@@ -93,11 +106,7 @@ def kind_of(record: Record) -> Kind:
 
 def id_of(record: Record) -> str:
     """Return the record's own id: unique within its kind for this distributor."""
-    if isinstance(record, Retailer):
-        return record.retailer_ref
-    if isinstance(record, Invoice):
-        return record.invoice_id
-    return record.payment_id if isinstance(record, Payment) else record.credit_note_id
+    return str(getattr(record, ID_FIELDS[kind_of(record)]))
 
 
 def fields_of(record: Record) -> dict[str, Any]:

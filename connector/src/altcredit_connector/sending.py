@@ -1,5 +1,6 @@
 """Emptying the queue: each batch sent until AltScore has it, paced by its headers; then what became of them."""
 
+import json
 import random
 import time
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import Any, Protocol
 
 from altcredit_connector.altscore import Accepted, AltScore, Later, Refused
 from altcredit_connector.journal import Batch, Journal
+from altcredit_connector.records import ID_FIELDS, KINDS
 
 BACKOFF_FIRST, BACKOFF_MOST = 1.0, 60.0
 FINISHED = ("complete", "failed", "not_found")
@@ -102,7 +104,7 @@ class Sender:
                     return None
                 give_up = self._clock() + self._patience.network
                 continue
-            wait = outcome.wait if outcome.wait is not None else delay * random.uniform(0.75, 1.25)  # noqa: S311
+            wait = outcome.wait if outcome.wait is not None else delay * random.uniform(0.75, 1.25)  # noqa: S311  # nosec B311
             if self._clock() + wait > give_up:
                 self.outcomes.stopped = outcome.reason
                 return None
@@ -139,7 +141,19 @@ class Sender:
             return False
         if answer.get("status") not in FINISHED:
             return False
+        name_records(answer, self._journal.body(batch_id))
         with self._journal.transaction():
             self._journal.settle(batch_id, "done", answer)
         self.outcomes.finished[batch_id] = answer
         return True
+
+
+def name_records(answer: dict[str, Any], body: bytes) -> None:
+    """Add to each record of a status that was put aside its own id, found in the body by array and row."""
+    sent = json.loads(body)
+    fields = {KINDS[kind]: field for kind, field in ID_FIELDS.items()}
+    for record in answer.get("quarantined_records") or ():
+        array, row = str(record.get("kind")), record.get("row")
+        rows = sent.get(array, [])
+        if not record.get("record_id") and isinstance(row, int) and 0 <= row < len(rows):
+            record["record_id"] = rows[row].get(fields[array])

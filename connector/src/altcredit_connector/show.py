@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,11 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from altcredit_connector.doctor import Check
 from altcredit_connector.push import Reading
 from altcredit_connector.quality import Quality
 from altcredit_connector.sending import Outcomes
 
-out = Console(highlight=False, soft_wrap=True)
+FILE_WIDTH = 160
+"""Columns where the output is not a terminal: log files need not break lines."""
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else FILE_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 ROWS_SHOWN = 20
 
@@ -44,7 +48,7 @@ class Shown:
         if self._task is None:
             self._task = self._bar.add_task("sending batches", total=total)
         self._bar.update(self._task, completed=done, total=total)
-        if not err.is_terminal:
+        if total and not err.is_terminal:
             self.say(f"sent {done} of {total} batches")
 
     def say(self, text: str) -> None:
@@ -110,8 +114,13 @@ def outcomes(result: Outcomes) -> None:
         )
     if result.unfinished:
         out.print(f"{len(result.unfinished):,} batches are still being processed; the next push will ask again")
-    for warning in sorted({str(w) for answer in result.finished.values() for w in answer.get("warnings") or ()}):
-        out.print(f"[yellow]note[/yellow] {escape(warning)}")
+    remarks = Counter(
+        f"{warning.get('code')}: {warning.get('message')}" if isinstance(warning, dict) else str(warning)
+        for answer in result.finished.values()
+        for warning in answer.get("warnings") or ()
+    )
+    for text, count in remarks.most_common():
+        out.print(f"[yellow]note[/yellow] {count:,} × {escape(text)}")
 
 
 def troubles(reading: Reading, result: Outcomes | None) -> None:
@@ -122,3 +131,12 @@ def troubles(reading: Reading, result: Outcomes | None) -> None:
         err.print(f"[red]not all was read[/red]: {escape(reading.failed)}")
     if result and result.stopped:
         err.print(f"[yellow]stopped[/yellow]: {escape(result.stopped)}; what is queued goes with the next push")
+
+
+def checks(found: list[Check]) -> None:
+    """Print one line a check, and under it what to do."""
+    colours = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "dim"}
+    for check in found:
+        out.print(f"[{colours[check.verdict]}]{check.verdict:<4}[/]  {check.name:<20} {escape(check.detail)}")
+        if check.todo:
+            out.print(f"{'':28}→ {escape(check.todo)}")

@@ -10,6 +10,8 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 MONTHS = {"jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10}
 MONTHS |= {"nov": 11, "dec": 12}
 PAISA = Decimal("0.01")
+MAX_ID, MAX_NAME = 85, 200
+"""Characters of an id (before suffixes) and of a shop's name."""
 
 _AMOUNT = re.compile(
     r"^(?P<open>\()?(?P<sign>[+-])?(?:₹|rs\.?|inr)?\s*(?P<inner>[+-])?"
@@ -24,7 +26,7 @@ _DAY_NAME = re.compile(r"^(\d{1,2})[-/. ]*([a-z]{3})[a-z]*[-/., ]*(\d{4}|\d{2})$
 _NAME_DAY = re.compile(r"^([a-z]{3})[a-z]*[-/. ]*(\d{1,2})[-/., ]+(\d{4}|\d{2})$", re.IGNORECASE)
 _TIME = re.compile(r"[T ]+\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([ap]m)?(Z|[+-]\d{2}:?\d{2})?$", re.IGNORECASE)
 _SERIAL = re.compile(r"^([3-6]\d{4})(\.\d+)?$")
-_GSTIN = re.compile(r"^\d{2}[A-Z]{5}\d{4}[A-Z][1-9A-Z]Z[0-9A-Z]$")
+_GSTIN = re.compile(r"^\d{2}[A-Z]{5}\d{4}[A-Z][1-9A-Z]Z[0-9A-Z]$", re.ASCII)
 _GSTIN_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -127,6 +129,13 @@ def phone_hash(text: str) -> str | None:
     if not re.fullmatch(r"91[6-9]\d{9}", digits, re.ASCII):
         return None
     return hashlib.sha256(digits.encode()).hexdigest()
+
+
+def identifier(text: str) -> str:
+    """Return an id that is short enough to be sent (100 characters, with room for a suffix), still unique if cut."""
+    if len(text) <= MAX_ID:
+        return text
+    return f"{text[: MAX_ID - 9]}~{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def financial_year(on: date) -> int:

@@ -23,10 +23,11 @@ def application(platform: Platform, errors: Errors, routes: Iterable[Route]) -> 
         methods[route.method] = route
         if route.method == "GET":
             methods["HEAD"] = route
+    default: Any = _HttpOnly(Endpoint(platform, errors, UNKNOWN_PATH, {}))
     return Router(
         [PathRoute(path, Endpoint(platform, errors, path, methods)) for path, methods in paths.items()],
         redirect_slashes=False,
-        default=_HttpOnly(Endpoint(platform, errors, UNKNOWN_PATH, {})),
+        default=default,
     )
 
 

@@ -6,7 +6,7 @@ what is published cannot differ from what runs. ``endpoint.py`` runs a declarati
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -58,7 +58,7 @@ class Call:
         "scope",
     )
 
-    def __init__(self, platform: Platform, scope: Mapping[str, Any], now: datetime) -> None:
+    def __init__(self, platform: Platform, scope: MutableMapping[str, Any], now: datetime) -> None:
         self.platform = platform
         self.scope = scope
         self.now = now
@@ -140,8 +140,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     alternatives (OR) of proofs needed together (AND); none means that the route is public. ``writes`` runs the handler
     in one transaction, committed before the answer is sent; ``replays`` stores the answer under X-Request-ID
     (contract A4). ``decodes`` is false where the handler reads
-    the body itself and ``asks`` only describes it. ``judges_body`` looks at the raw bytes before they are read as JSON. ``limits`` are the published
-    quotas (requests by window); ``peeks`` tells what is left of them when a request is refused before it is counted.
+    the body itself and ``asks`` only describes it. ``judges_body`` looks at the raw bytes before they are read as JSON.
+    ``limits`` are the published quotas (requests by window); ``peeks`` tells what is left of them when a request is
+    refused before it is counted.
     """
 
     method: Literal["GET", "POST", "PUT"]

@@ -178,6 +178,8 @@ def add_distributor(
     """
     from altcredit.engine import identity
 
+    request = csr.read_text() if csr else None
+
     async def work(platform: Platform) -> Any:
         async with platform.database.transaction() as db:
             return await identity.add_distributor(
@@ -186,7 +188,7 @@ def add_distributor(
                 authority=_authority(platform),
                 name=name,
                 distributor_id=distributor_id,
-                csr_pem=csr.read_text() if csr else None,
+                csr_pem=request,
                 actor=ACTOR,
                 now=clock.now(),
             )
@@ -210,6 +212,8 @@ def rotate_distributor(
     """
     from altcredit.engine import identity
 
+    request = csr.read_text() if csr else None
+
     async def work(platform: Platform) -> Any:
         async with platform.database.transaction() as db:
             return await identity.rotate_distributor(
@@ -217,7 +221,7 @@ def rotate_distributor(
                 keyring=platform.keyring,
                 authority=_authority(platform),
                 distributor_id=distributor_id,
-                csr_pem=csr.read_text() if csr else None,
+                csr_pem=request,
                 actor=ACTOR,
                 now=clock.now(),
             )

@@ -228,5 +228,3 @@ def _terminate(pid: int) -> None:
         process.wait(timeout=60)
     except psutil.NoSuchProcess:
         return
-
-

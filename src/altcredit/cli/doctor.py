@@ -16,6 +16,7 @@ from altcredit.runtime.platform import Platform, opened
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
 
+_FAULTS: tuple[type[BaseException], ...] = (*UNAVAILABLE, Refusal)
 _LOW_DISK_BYTES = 2 * 1024**3
 Json = Annotated[bool, cyclopts.Parameter(negative="", help="Print JSON.")]
 
@@ -52,7 +53,7 @@ async def _examine() -> list[Finding]:
             findings.append(Finding(check="database", ok=True, finding=f"schema at revision {schema.head()}"))
             for name, check in _CHECKS.items():
                 findings.append(await _checked(name, check, platform))
-    except (*UNAVAILABLE, Refusal) as problem:
+    except _FAULTS as problem:
         findings.append(Finding(check="database", ok=False, finding=str(problem) or type(problem).__name__))
     return findings
 
@@ -60,7 +61,7 @@ async def _examine() -> list[Finding]:
 async def _checked(name: str, check: Callable[[Platform], Awaitable[Finding]], platform: Platform) -> Finding:
     try:
         return await check(platform)
-    except (*UNAVAILABLE, Refusal) as problem:
+    except _FAULTS as problem:
         return Finding(check=name, ok=False, finding=str(problem) or type(problem).__name__)
 
 

@@ -120,7 +120,7 @@ class HeldJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job that failed, or lost its worker, too often to be tried again unasked (``release``)."""
 
     id: int
-    name: str
+    job: str
     payload: str
     attempts: int
     since: datetime
@@ -214,7 +214,7 @@ async def held(db: Connection, *, limit: int = 100) -> list[HeldJob]:
     return [
         HeldJob(
             id=row["id"],
-            name=row["entrypoint"],
+            job=row["entrypoint"],
             payload=row["payload"],
             attempts=row["attempts"],
             since=row["updated"],

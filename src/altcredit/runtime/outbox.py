@@ -21,8 +21,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 import msgspec
-import structlog
 
+from altcredit.runtime import log
 from altcredit.runtime.db import Connection, Record
 from altcredit.runtime.ids import new_id
 
@@ -155,7 +155,7 @@ async def react(db: Connection, subscriptions: Subscriptions, *, now: datetime) 
             pause = timedelta(seconds=2 ** (event.attempts + 1))
             reason = f"{type(problem).__name__}: {problem}"[:500]
             await db.execute(NOT_REACTED, event.id, now + pause, reason)
-            structlog.get_logger().error("reaction_failed", topic=event.type, attempt=event.attempts + 1, reason=reason)
+            log.exception("reaction_failed", problem, topic=event.type, attempt=event.attempts + 1)
     await db.execute(REACTED, done, now)
     return len(events)
 

@@ -137,6 +137,10 @@ class Server:
                 self._launch()
             return self._ready()
 
+    def alive(self) -> bool:
+        """Tell whether the server's first process runs; cheap enough to ask every second."""
+        return self._postmaster() is not None
+
     def stop(self) -> None:
         """Stop the server, whoever started it, and wait for it; clients are disconnected, no acknowledged row lost."""
         if not self.cluster.exists():
@@ -145,6 +149,14 @@ class Server:
             self._choose()
             if self._postmaster() is not None:
                 self._run("pg_ctl", "-D", self.data, "-w", "-t", _START_SECONDS, "-m", "fast", "stop")
+
+    def discard(self) -> None:
+        """Stop the server and delete its cluster, with every row in it."""
+        self.stop()
+        if self.cluster.exists() or self.cluster.is_symlink():
+            shutil.rmtree(self.cluster.resolve(), ignore_errors=True)
+            if self.cluster.is_symlink():
+                self.cluster.unlink()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

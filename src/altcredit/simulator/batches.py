@@ -67,13 +67,21 @@ def batches(
     ``every_days=1`` makes the batches of a connector that runs nightly, None those of a first load (all full).
     """
     firm = world.distributors[distributor]
+    for window, rows, new in windows(world, distributor, every_days=every_days, max_records=max_records):
+        yield _batch(world, firm, distributor_id or firm.distributor_id, window, rows, new)
+
+
+def windows(
+    world: World, distributor: int, *, every_days: int | None = None, max_records: int = MAX_RECORDS
+) -> Iterator[tuple[tuple[int, int], Documents, list[int]]]:
+    """Yield, for each batch of a distributor, its window (in seconds since 1970), rows, and new lines."""
+    firm = world.distributors[distributor]
     documents = world.documents_of(distributor)
     first, last = day_number(world.start), day_number(world.today) - 1
     known: set[int] = set()
     for begin, end in _stretches(firm, first, last):
         mine = take(documents, (documents.posted >= begin) & (documents.posted <= end))
-        for window, rows, new in _cut(mine, known, begin, end, every_days, max_records):
-            yield _batch(world, firm, distributor_id or firm.distributor_id, window, rows, new)
+        yield from _cut(mine, known, begin, end, every_days, max_records)
 
 
 def _stretches(firm: Distributor, first: int, last: int) -> Iterator[tuple[int, int]]:
@@ -89,7 +97,6 @@ def _stretches(firm: Distributor, first: int, last: int) -> Iterator[tuple[int, 
 def _cut(
     rows: Documents, known: set[int], first: int, last: int, every_days: int | None, max_records: int
 ) -> Iterator[tuple[tuple[int, int], Documents, list[int]]]:
-    """Yield, for each batch, its window in seconds since 1970, its rows, and the lines it introduces."""
     begin = feed.starts(rows)
     introduces = _first_seen(rows.line[begin], known)
     posted = rows.posted[begin]

@@ -42,7 +42,8 @@ CLEAN = Quality(missing_due=0, on_account=0, merged=0, cash=0, duplicates=0, cor
 
 class Documents(msgspec.Struct, kw_only=True):
     """
-    Documents as posted, in order of posting; a receipt that settles several bills is that many adjacent rows.
+    Documents as posted, by distributor and in order of posting. A receipt that settles several bills is that many
+    adjacent rows.
 
     ``number`` is unique within distributor and kind; ``bill`` is the number of the invoice settled or credited;
     ``version`` tells rows of one document apart that were posted more than once.
@@ -65,14 +66,19 @@ class Documents(msgspec.Struct, kw_only=True):
         return len(self.line)
 
 
+def of_distributor(documents: Documents, population: Population, distributor: int) -> Documents:
+    """Return the documents of one distributor, in order of posting; columns are views."""
+    first, after = np.searchsorted(population.distributor[documents.line], [distributor, distributor + 1])
+    return Documents(**{name: getattr(documents, name)[first:after] for name in Documents.__struct_fields__})
+
+
 def starts(documents: Documents) -> Ints:
     """Return the positions at which a document begins (receipts over several bills have more than one row)."""
     d = documents
     if not len(d):
         return np.empty(0, np.int64)
     new = np.ones(len(d), np.bool_)
-    same = (d.kind[1:] == d.kind[:-1]) & (d.number[1:] == d.number[:-1]) & (d.version[1:] == d.version[:-1])
-    new[1:] = ~same | (d.posted[1:] != d.posted[:-1])
+    new[1:] = (d.kind[1:] != d.kind[:-1]) | (d.number[1:] != d.number[:-1]) | (d.version[1:] != d.version[:-1])
     return np.flatnonzero(new)
 
 
@@ -105,28 +111,28 @@ def post(
     consecutive: bool = True,
 ) -> Documents:
     """
-    Return all documents that were posted up to and with day ``until``, in order of posting.
+    Return all documents that were posted up to and with day ``until``, by distributor and in order of posting.
 
     ``consecutive`` gives every distributor numbers from 1 for each kind, in order of document date; without it (for
     bulk) numbers are only unique.
     """
     rows = stack([_invoices(history, lines, rng), _payments(history, lines, rng), _credit_notes(history)])
     rows.posted = rows.day + rng.choice(len(LAG_SHARE), size=len(rows), p=LAG_SHARE)
-    _together(rows)
+    _in_order(rows)
     distributor = population.distributor[rows.line]
     ranks = _ranks(rows, distributor) if consecutive else None
     wrong = (rows.kind == INVOICE) & (rng.random(len(rows)) < np.array([q.corrections for q in quality])[distributor])
     bounced = (rows.kind == PAYMENT) & (rows.due >= 0)
     again = _repeated(rows, wrong | bounced, distributor, quality, rng)
     rows = stack([rows, again, _corrected(rows, wrong, rng), _returned(rows, bounced)])
-    rows = take(rows, _arrives(rows, population.distributor[rows.line], quality, until))
     if ranks is not None:
         for kind, rank in enumerate(ranks):
             mine = rows.kind == kind
             rows.number[mine] = rank[rows.number[mine]]
         named = rows.bill >= 0
         rows.bill[named] = ranks[INVOICE][rows.bill[named]]
-    return _ordered(rows)
+    distributor = population.distributor[rows.line]
+    return take(rows, _order(rows, _arrives(rows, distributor, quality, until), distributor))
 
 
 def _ranks(rows: Documents, distributor: Ints) -> list[Ints]:
@@ -153,12 +159,14 @@ def _arrives(rows: Documents, distributor: Ints, quality: tuple[Quality, ...], u
     return arrives
 
 
-def _ordered(rows: Documents) -> Documents:
-    if not len(rows):
-        return rows
-    assert int(rows.number.max()) < 2**36
-    key = (rows.posted - rows.posted.min()) << 42 | rows.kind << 40 | rows.number << 3 | rows.version
-    return take(rows, np.argsort(key, kind="stable"))
+def _order(rows: Documents, arrives: Flags, distributor: Ints) -> Ints:
+    """Return the positions of the rows that arrive, by distributor and in order of posting."""
+    at = np.flatnonzero(arrives)
+    assert int(rows.number.max(initial=0)) < 2**36
+    posted = rows.posted[at]
+    day = distributor[at] << 12 | posted - posted.min(initial=2**20)
+    key = day << 42 | rows.kind[at] << 40 | rows.number[at] << 3 | rows.version[at]
+    return at[np.argsort(key, kind="stable")]
 
 
 def _invoices(history: History, lines: Shares, rng: np.random.Generator) -> Documents:
@@ -226,10 +234,14 @@ def _payments(history: History, lines: Shares, rng: np.random.Generator) -> Docu
     return take(_credited(money, number, PAYMENT), ~(whole[number] & joins))
 
 
-def _together(rows: Documents) -> None:
-    """Give all rows of a document the posting day of its first row."""
+def _in_order(rows: Documents) -> None:
+    """Post all rows of a document on one day, and money no earlier than the bills it names: an ERP insists on both."""
+    posted_bill = rows.posted[rows.kind == INVOICE]
+    named = np.flatnonzero(rows.bill >= 0)
+    rows.posted[named] = np.maximum(rows.posted[named], posted_bill[rows.bill[named]])
     begin = starts(rows)
-    rows.posted = np.repeat(rows.posted[begin], np.diff(np.append(begin, len(rows))))
+    if len(begin):
+        rows.posted = np.repeat(np.maximum.reduceat(rows.posted, begin), np.diff(np.append(begin, len(rows))))
 
 
 def _returned(rows: Documents, bounced: Flags) -> Documents:

@@ -21,6 +21,9 @@ PERSISTENCE, NOISE = 0.94, 0.16
 SHOCK_A_WEEK, SHOCK_SIZE = 0.009, 1.5
 LEVEL_MEAN, LEVEL_SPREAD = 0.50, 0.80
 CLOSING_A_WEEK = 0.0002
+UNEVEN = 0.33
+"""Spread of the logarithm of the time between orders."""
+
 DISPUTED, SHORT_PAID = 0.008, 0.03
 
 
@@ -64,6 +67,7 @@ class Stress:
         spread = NOISE / np.sqrt(1 - PERSISTENCE**2)
         self.stress = self._level + rng.normal(0, spread, shops)
         self.closed = np.zeros(shops, np.bool_)
+        self._opened = population.opened[np.searchsorted(population.shop, np.arange(shops))]
         self._lead = rng.integers(0, 4, lines)
         self._next = (population.opened + rng.random(lines) * population.gap).astype(np.int64)
         self._waiting: dict[int, list[_Open]] = {}
@@ -95,7 +99,7 @@ class Stress:
         twin = object.__new__(Stress)
         twin.population, twin.day, twin._rng = people.copies(self.population, times), self.day, rng
         twin._start = self._start
-        for name in ("_level", "stress", "closed", "_lead", "_next"):
+        for name in ("_level", "stress", "closed", "_opened", "_lead", "_next"):
             setattr(twin, name, np.tile(getattr(self, name), times))
         lines = self.population.lines
         twin._waiting = {week: [p.tiled(times, lines) for p in parts] for week, parts in self._waiting.items()}
@@ -108,7 +112,8 @@ class Stress:
         self.stress = self._level + PERSISTENCE * (self.stress - self._level) + rng.normal(0, NOISE, shops)
         shocked = np.flatnonzero(rng.random(shops) < SHOCK_A_WEEK)
         self.stress[shocked] += rng.exponential(SHOCK_SIZE, len(shocked))
-        self.closed |= rng.random(shops) < CLOSING_A_WEEK * np.exp(np.clip(self.stress, -2, 3))
+        closing = rng.random(shops) < CLOSING_A_WEEK * np.exp(np.clip(self.stress, -2, 3))
+        self.closed |= closing & (self._opened <= self.day)
 
     def _order(self, end: int) -> None:
         while True:
@@ -118,11 +123,11 @@ class Stress:
             shop = self.population.shop[line]
             stress = self.stress[shop]
             day = self._next[line]
-            wait = (
-                self.population.gap[line] * np.exp(0.12 * np.maximum(stress, 0)) * self._rng.gamma(9, 1 / 9, len(line))
-            )
+            uneven = self._rng.normal(-(UNEVEN**2) / 2, UNEVEN, len(line))
+            wait = self.population.gap[line] * np.exp(0.12 * np.maximum(stress, 0) + uneven)
             held = (stress > 1.8) & (self._rng.random(len(line)) < 0.15)  # the distributor stops supply for a while
-            self._next[line] = day + np.maximum(1, np.rint(wait)).astype(np.int64) + np.where(held, 14, 0)
+            wait += np.where(held, 2 * self.population.gap[line], 0)
+            self._next[line] = day + np.maximum(1, np.rint(wait)).astype(np.int64)
             trading = ~self.closed[shop]
             if trading.any():
                 self._bill(line[trading], day[trading], stress[trading])

@@ -3,16 +3,22 @@
 from collections.abc import Sequence
 from datetime import date
 from functools import cached_property
+from typing import Literal
 
 import msgspec
 import numpy as np
 
-from altcredit.simulator import feed, population, stress
+from altcredit.simulator import feed, population, stress, till
 from altcredit.simulator.feed import Documents, Quality, Shares
-from altcredit.simulator.ledger import History, take
+from altcredit.simulator.label import HORIZON
+from altcredit.simulator.ledger import History
 from altcredit.simulator.population import Population
 from altcredit.simulator.seasons import calendar_day, day_number
 from altcredit.simulator.shops import Account, Distributor, Erp, Group, Shop, name_shops
+from altcredit.simulator.truth import Truth, settle, truth
+
+Kind = Literal["stress", "till"]
+MECHANISMS: dict[Kind, type[stress.Stress] | type[till.Till]] = {"stress": stress.Stress, "till": till.Till}
 
 Firm = tuple[str, Erp, Quality]
 """Name, kind of ERP and books of a distributor."""
@@ -22,7 +28,8 @@ class World(msgspec.Struct, kw_only=True, dict=True):
     """
     Distributors, shops and their trade from ``start`` to ``today`` (the last day posted is the day before).
 
-    ``documents`` of all distributors are in order of posting; ``documents_of`` gives one distributor's.
+    ``documents`` are by distributor and in order of posting; ``documents_of`` gives one distributor's. ``truths`` are
+    those that were asked for, oldest first.
     """
 
     seed: int
@@ -33,6 +40,7 @@ class World(msgspec.Struct, kw_only=True, dict=True):
     population: Population
     history: History
     documents: Documents
+    truths: tuple[Truth, ...] = ()
 
     @cached_property
     def accounts(self) -> tuple[Account, ...]:
@@ -41,7 +49,7 @@ class World(msgspec.Struct, kw_only=True, dict=True):
 
     def documents_of(self, distributor: int) -> Documents:
         """Return what distributor number ``distributor`` posted, in order of posting."""
-        return take(self.documents, self.population.distributor[self.documents.line] == distributor)
+        return feed.of_distributor(self.documents, self.population, distributor)
 
     def ledger_of(self, distributor: int) -> Documents:
         """Return what the books of a distributor hold in the end: each document once, in order of document date."""
@@ -76,6 +84,43 @@ def demo_world(seed: int, *, today: date, shops: int = 300) -> World:
     return build(seed=seed, today=today, shops=shops, firms=firms, wanted=wanted)
 
 
+def training_world(
+    seed: int,
+    *,
+    today: date,
+    shops: int,
+    mechanism: Kind = "stress",
+    distributors: int = 6,
+    weeks: int = 78,
+    as_of_weeks: Sequence[int] = (52, 39, 26, 13, 0),
+    paths: int = 100,
+) -> World:
+    """
+    Return a world to train on and to be graded on, with its truth so many weeks before ``today``.
+
+    Its distributors keep their books differently well: one states no receipts' bills, one sends no returns, and one's
+    feed has a gap of three weeks.
+    """
+    end = day_number(today)
+    gap = (end - 7 * 30, end - 7 * 27 - 1)
+    books = (
+        *(Quality(), Quality(on_account=0.9), Quality(missing_due=0.15)),
+        *(Quality(sends_returns=False), Quality(gaps=(gap,)), Quality(cash=0.1, corrections=0.02)),
+    )
+    erps: tuple[Erp, ...] = ("tally_prime", "sap_b1", "csv")
+    firms = [(f"Distributor {n + 1}", erps[n % 3], books[n % len(books)]) for n in range(distributors)]
+    return build(
+        seed=seed,
+        today=today,
+        shops=shops,
+        firms=firms,
+        weeks=weeks,
+        mechanism=mechanism,
+        as_of_weeks=as_of_weeks,
+        paths=paths,
+    )
+
+
 def build(
     *,
     seed: int,
@@ -84,11 +129,15 @@ def build(
     firms: Sequence[Firm],
     weeks: int = 61,
     wanted: dict[Group, int] | None = None,
+    mechanism: Kind = "stress",
+    as_of_weeks: Sequence[int] = (),
+    paths: int = 100,
 ) -> World:
     """
-    Return a world under mechanism A that ends the day before ``today``.
+    Return a world that ends the day before ``today``.
 
-    ``firms`` are the distributors; ``wanted`` says how many shops of each group there must be.
+    ``firms`` are the distributors; ``wanted`` says how many shops of each group there must be; the truth is found
+    ``as_of_weeks`` before the end, the true PD from ``paths`` continuations a shop.
     """
     rng = np.random.default_rng(seed)
     end = day_number(today)
@@ -102,9 +151,15 @@ def build(
     books = tuple(d.quality for d in distributors)
     lines = feed.shares(people, books, rng)
     groups = _cast(people, lines, wanted or {}, end, rng)
-    life = stress.Stress(people, start=start, rng=rng)
+    life = MECHANISMS[mechanism](people, start=start, rng=rng)
+    truths = []
+    for before in sorted(as_of_weeks, reverse=True):
+        life.advance(end - before * stress.STEP)
+        # Continuations have their own chance, so that asking for the truth does not change what happens.
+        truths.append(truth(life, paths=paths, rng=np.random.default_rng([seed, before])))
     life.advance(end)
     history = life.history()
+    truths = [settle(t, people, history) if t.as_of + HORIZON < end else t for t in truths]
     groups |= _choose(people, history, wanted or {}, groups, {d.number for d in distributors if d.erp != "tally_prime"})
     return World(
         seed=seed,
@@ -115,6 +170,7 @@ def build(
         population=people,
         history=history,
         documents=feed.post(population=people, history=history, quality=books, lines=lines, until=end - 1, rng=rng),
+        truths=tuple(truths),
     )
 
 
@@ -128,8 +184,8 @@ def _cast(
     for n in range(wanted.get("insufficient", 0)):
         of = single[people.distributor[single] == n % people.distributors]
         line = int(of[n // people.distributors])
-        lines.missing_due[line], lines.on_account[line] = 0.88, 0.97
-        people.gap[line] = 4.5
+        lines.missing_due[line], lines.on_account[line] = 0.85, 0.97
+        people.gap[line] = 3.5
         groups[int(people.shop[line])] = "insufficient"
     rest = [int(x) for x in single if int(people.shop[x]) not in groups]
     for line in rest[: wanted.get("unscored", 0)]:

@@ -1,39 +1,64 @@
 """
 Every job by its name, and every schedule: two literal tables.
 
-A handler that needs the pipeline imports it inside, so that an idle worker stays small.
+A handler imports the engine and the pipeline inside, so that an idle worker stays small.
 """
 
 from collections.abc import Mapping
 from datetime import timedelta
 
-from altcredit.runtime import jobs, outbox
+from altcredit.runtime import idempotency, jobs, outbox, quotas, signing
 from altcredit.runtime.jobs import Payload
+from altcredit.worker import scoring
 from altcredit.worker.work import Handler, Schedule, Work
 
 _EVENTS_KEPT = timedelta(days=7)
 _JOB_LOG_KEPT = timedelta(days=14)
 
 
-async def purge_events(work: Work, _payloads: list[Payload]) -> None:
-    """Delete events older than a week that every reader is done with."""
-    relayed = bool(work.settings.kafka_bootstrap)
-    async with work.database.transaction() as db:
-        await outbox.purge(db, before=work.clock() - _EVENTS_KEPT, relayed=relayed)
+async def rotate_keys(work: Work, _payloads: list[Payload]) -> None:
+    """Rotate the signing keys that are due, and let go of those whose overlap is over."""
+    platform = work.platform
+    async with platform.database.transaction() as db:
+        await signing.maintain(db, keyring=platform.keyring, now=work.clock())
 
 
-async def purge_job_log(work: Work, _payloads: list[Payload]) -> None:
-    """Delete the log of jobs that is older than two weeks."""
-    async with work.database.transaction() as db:
-        await jobs.purge(db, before=work.clock() - _JOB_LOG_KEPT)
+async def create_partitions(work: Work, _payloads: list[Payload]) -> None:
+    """Make the coming months' partitions of the logs that are kept by month."""
+    from altcredit.engine import audit
+    from altcredit.engine.scoring import add_access_partitions
+
+    now = work.clock()
+    async with work.platform.database.transaction() as db:
+        await audit.prepare_partitions(db, now=now)
+        await add_access_partitions(db, today=now.date())
+
+
+async def purge_records(work: Work, _payloads: list[Payload]) -> None:
+    """Delete what has served: events every reader is done with, the log of jobs, replayable answers, past windows."""
+    database, now = work.platform.database, work.clock()
+    async with database.transaction() as db:
+        await outbox.purge(db, before=now - _EVENTS_KEPT, relayed=bool(work.platform.settings.kafka_bootstrap))
+    async with database.transaction() as db:
+        await jobs.purge(db, before=now - _JOB_LOG_KEPT)
+    async with database.transaction() as db:
+        await idempotency.purge(db, now=now)
+        await quotas.purge(db, now=now)
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "events.purge": Handler(run=purge_events, at_once=1),
-    "jobs.purge": Handler(run=purge_job_log, at_once=1),
+    "altscore.refresh": Handler(run=scoring.refresh, merging=True),
+    "altscore.nightly": Handler(run=scoring.nightly, at_once=1),
+    "quarantine.purge": Handler(run=scoring.purge_quarantine, at_once=1),
+    "keys.rotate": Handler(run=rotate_keys, at_once=1),
+    "partitions.create": Handler(run=create_partitions, at_once=1),
+    "records.purge": Handler(run=purge_records, at_once=1),
 }
 
 SCHEDULES: tuple[Schedule, ...] = (
-    Schedule(job="events.purge", cron="10 3 * * *"),
-    Schedule(job="jobs.purge", cron="20 3 * * *"),
+    Schedule(job="altscore.nightly", cron="0 1 * * *"),
+    Schedule(job="quarantine.purge", cron="40 3 * * *"),
+    Schedule(job="keys.rotate", cron="0 3 * * *"),
+    Schedule(job="partitions.create", cron="5 3 * * *"),
+    Schedule(job="records.purge", cron="10 * * * *"),
 )

@@ -1,13 +1,12 @@
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
-import structlog
-
-from altcredit.runtime import clock, jobs, outbox, schema
-from altcredit.runtime.db import Connection, Database
+from altcredit.runtime import clock, jobs, log, outbox
+from altcredit.runtime.db import Connection
 from altcredit.runtime.outbox import Bell, Subscriptions
+from altcredit.runtime.platform import opened
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
 from altcredit.worker import queue as queue_
@@ -19,8 +18,6 @@ GRACE_SECONDS = 25.0
 _ADOPT_SECONDS = 1.0
 _REACT_SECONDS = 5.0
 _LONGEST_PAUSE = 15.0
-
-_log = structlog.get_logger()
 
 
 class ConnectionLost(Exception):
@@ -58,14 +55,15 @@ async def _main(
     while not stopping.is_set():
         began = loop.time()
         try:
-            async with _opened(settings, dsn) as work:
+            async with opened(settings, dsn) as platform:
+                work = Work(platform=platform, clock=clock.now)
                 await _session(work, subscriptions, handlers, schedules, stopping)
         except Refusal:
             raise
         except Exception as problem:
             # Away, restarting or failed over: begin again with new connections, and a new number in the fleet.
             pause = 0.2 if loop.time() - began > 60 else min(pause * 2, _LONGEST_PAUSE)
-            _log.warning("worker_interrupted", error=_leaves(problem), seconds=pause)
+            log.warning("worker_interrupted", error=_leaves(problem), seconds=pause)
             await _wait(stopping, pause)
 
 
@@ -76,18 +74,8 @@ def _leaves(problem: BaseException) -> str:
 
 
 async def _wait(stopping: asyncio.Event, seconds: float) -> None:
-    await asyncio.wait([asyncio.ensure_future(stopping.wait())], timeout=seconds)
-
-
-@asynccontextmanager
-async def _opened(settings: Settings, dsn: str) -> AsyncIterator[Work]:
-    database = await Database.connect(dsn, connections=settings.database_connections)
-    try:
-        async with database.transaction() as db:
-            await schema.require(db)
-        yield Work(settings=settings, database=database, clock=clock.now)
-    finally:
-        await database.close()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stopping.wait(), seconds)
 
 
 async def _session(
@@ -99,17 +87,21 @@ async def _session(
 ) -> None:
     """Work on one set of connections until told to stop; anything that fails ends all of it."""
     queue = queue_.build(work, handlers, schedules)
-    async with work.database.transaction() as db:
+    async with work.platform.database.transaction() as db:
         await jobs.keep_schedules(db, schedules=[(key.entrypoint, key.expression) for key in queue.sm.registry])
     async with (
-        jobs.alive(work.database.dsn, worker=str(queue.qm.queue_manager_id)) as own,
+        jobs.alive(work.platform.database.dsn, worker=str(queue.qm.queue_manager_id)) as own,
         asyncio.TaskGroup() as group,
     ):
         running = group.create_task(queue_.run(queue))
-        beside = [group.create_task(_adopt(work)), group.create_task(_react(work, subscriptions, own))]
-        if work.settings.kafka_bootstrap:
+        beside = [
+            group.create_task(_adopt(work)),
+            group.create_task(_react(work, subscriptions, own)),
+            group.create_task(work.platform.keep_keys_fresh()),
+        ]
+        if work.platform.settings.kafka_bootstrap:
             beside.append(group.create_task(_relay(work)))
-        _log.info("worker_ready", count=len(handlers))
+        log.info("worker_ready", count=len(handlers))
         await stopping.wait()
         queue.shutdown.set()
         await asyncio.wait([running], timeout=GRACE_SECONDS)
@@ -119,10 +111,10 @@ async def _session(
 
 async def _adopt(work: Work) -> None:
     while True:
-        async with work.database.transaction() as db:
+        async with work.platform.database.transaction() as db:
             adopted = await jobs.adopt(db)
         if adopted:
-            _log.warning("jobs_adopted", count=adopted)
+            log.warning("jobs_adopted", count=adopted)
         await asyncio.sleep(_ADOPT_SECONDS)
 
 
@@ -132,7 +124,7 @@ async def _react(work: Work, subscriptions: Subscriptions, own: Connection) -> N
     while True:
         if own.is_closed():
             raise ConnectionLost
-        async with work.database.transaction() as db:
+        async with work.platform.database.transaction() as db:
             seen = await outbox.react(db, subscriptions, now=work.clock())
         if not seen:
             await bell.wait(_REACT_SECONDS)
@@ -142,18 +134,18 @@ async def _relay(work: Work) -> None:
     """Keep the relay going: brokers that are away are nobody else's trouble."""
     from altcredit.runtime import kafka
 
-    settings = work.settings
+    settings = work.platform.settings
     pause = 1.0
     while True:
         try:
             await kafka.relay(
-                work.database.dsn,
+                work.platform.database.dsn,
                 bootstrap=settings.kafka_bootstrap,
                 topic=settings.kafka_topic,
                 source=settings.issuer,
                 properties=await asyncio.to_thread(kafka.read_properties, settings.kafka_properties),
             )
         except kafka.KafkaAway as away:
-            _log.warning("kafka_away", topic=settings.kafka_topic, reason=str(away), seconds=pause)
+            log.warning("kafka_away", topic=settings.kafka_topic, reason=str(away), seconds=pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)

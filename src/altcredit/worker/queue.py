@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import partial
 
-import structlog
 from croniter import croniter  # type: ignore[import-untyped]
 from pgqueuer import PgQueuer
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgPoolDriver
+from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
 from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.core.executors import (
     AbstractEntrypointExecutor,
@@ -20,8 +20,10 @@ from pgqueuer.core.executors import (
 from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Context, Job, TracebackRecord
 from pgqueuer.domain.models import Schedule as DueSchedule
+from pgqueuer.domain.settings import DBSettings
+from pgqueuer.domain.types import Channel
 
-from altcredit.runtime import jobs
+from altcredit.runtime import jobs, log, telemetry
 from altcredit.worker.work import Handler, Schedule, Work
 
 IST = timezone(timedelta(hours=5, minutes=30), "IST")  # India has no summer time
@@ -30,10 +32,21 @@ IST = timezone(timedelta(hours=5, minutes=30), "IST")  # India has no summer tim
 # once (`jobs.adopt`). Long, because a job that holds the interpreter must not be taken for a dead one.
 HEARTBEAT_TIMEOUT = timedelta(seconds=60)
 POLL = timedelta(seconds=5)
-_BATCH = 4
+# The names of migration 0001. Said outright, because pgqueuer would take them from variables as common as CHANNEL.
+_NAMES = DBSettings(
+    prefix="",
+    db_schema=None,
+    channel=Channel("ch_pgqueuer"),
+    function="fn_pgqueuer_changed",
+    statistics_table="pgqueuer_statistics",
+    queue_status_type="pgqueuer_status",
+    queue_table="pgqueuer",
+    queue_table_log="pgqueuer_log",
+    trigger="tg_pgqueuer_changed",
+    schedules_table="pgqueuer_schedules",
+)
+_BATCH = 10
 _AT_ONCE = 2 * _BATCH
-
-_log = structlog.get_logger()
 
 
 class _Queries(Queries):
@@ -43,7 +56,7 @@ class _Queries(Queries):
             await super().retry_job(job, delay, traceback_record)
             await self.driver.execute(jobs.WAKE)
         except Exception as problem:
-            _log.warning("job_not_put_back", job=job.entrypoint, job_id=job.id, error=type(problem).__name__)
+            log.warning("job_not_put_back", job=job.entrypoint, job_id=job.id, error=type(problem).__name__)
 
 
 class _Executor(AbstractEntrypointExecutor):
@@ -63,17 +76,20 @@ class _Executor(AbstractEntrypointExecutor):
         except asyncio.CancelledError:
             raise RetryRequested(reason="the worker stopped") from None
         except Exception as problem:
-            fields = {"job": self.name, "job_id": job.id, "attempt": job.attempts + 1}
-            _log.exception("job_failed", error=type(problem).__name__, **fields)
-            if job.attempts + 1 >= jobs.ATTEMPTS:
+            log.exception("job_failed", problem, job=self.name, job_id=job.id, attempt=job.attempts + 1)
+            held = job.attempts + 1 >= jobs.ATTEMPTS
+            telemetry.JOBS.labels(self.name, "held" if held else "failed").inc()
+            if held:
                 raise
             reason = f"{type(problem).__name__}: {problem}"[:500]
             raise RetryRequested(jobs.pause_after(job.attempts), reason) from problem
-        seconds = round(time.perf_counter() - started, 3)
-        _log.info("job_done", job=self.name, job_id=job.id, count=count, seconds=seconds)
+        seconds = time.perf_counter() - started
+        telemetry.JOBS.labels(self.name, "done").inc()
+        telemetry.JOB_SECONDS.labels(self.name).observe(seconds)
+        log.info("job_done", job=self.name, job_id=job.id, count=count, seconds=round(seconds, 3))
 
     async def _run(self, job: Job) -> int:
-        async with self.work.database.transaction() as db:
+        async with self.work.platform.database.transaction() as db:
             payloads = await jobs.begin(
                 db, job_id=job.id, name=self.name, attempts=job.attempts, merging=self.handler.merging
             )
@@ -95,8 +111,14 @@ class InIndia(ScheduleExecutor):
 
 def build(work: Work, handlers: Mapping[str, Handler], schedules: Sequence[Schedule]) -> PgQueuer:
     """Return the queue with every handler and schedule registered."""
-    driver = AsyncpgPoolDriver(work.database.writes)
-    queue = PgQueuer(driver, queries=_Queries(driver))
+    driver = AsyncpgPoolDriver(work.platform.database.writes)
+    queries = _Queries(
+        driver,
+        qbe=QueryBuilderEnvironment(_NAMES),
+        qbq=QueryQueueBuilder(_NAMES),
+        qbs=QuerySchedulerBuilder(_NAMES),
+    )
+    queue = PgQueuer(driver, channel=_NAMES.channel, queries=queries)
     for name, handler in handlers.items():
         parameters = EntrypointExecutorParameters(
             concurrency_limit=handler.at_once,
@@ -113,7 +135,7 @@ def build(work: Work, handlers: Mapping[str, Handler], schedules: Sequence[Sched
 
 
 async def _queue_due(work: Work, due: DueSchedule) -> None:
-    async with work.database.transaction() as db:
+    async with work.platform.database.transaction() as db:
         await jobs.enqueue(db, due.entrypoint, {}, dedupe_key=f"schedule {due.entrypoint}")
 
 

@@ -4,16 +4,14 @@ from typing import TypeAlias
 
 import msgspec
 
-from altcredit.runtime.db import Database
 from altcredit.runtime.jobs import Payload
-from altcredit.runtime.settings import Settings
+from altcredit.runtime.platform import Platform
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """What a job may use."""
 
-    settings: Settings
-    database: Database
+    platform: Platform
     clock: Callable[[], datetime]
 
 

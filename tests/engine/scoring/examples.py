@@ -41,7 +41,7 @@ FEATURES: dict[str, float | None] = {
     "festive_days_late": 4.0,
     "order_gap_cv_180d": 0.4,
     "max_order_gap_180d": 41.0,
-    "order_value_cv_180d": 0.7,
+    "order_value_cv_180d": 0.55,
     "gmv_slope_6m": 0.03,
     "return_rate_180d": 0.09,
     "outstanding_to_gmv": 0.1,

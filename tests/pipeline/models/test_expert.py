@@ -27,13 +27,13 @@ def test_a_typical_shop_has_the_base_rate(expert: Model) -> None:
 
 
 def test_points_are_points_of_the_score(expert: Model) -> None:
-    # 10 days late on average instead of the typical 4: from 5 points (between 15 at 2 and 0 at 5) to -30.
+    # 10 days late on average instead of the typical 5: from 0 points to -30.
     shop = population(shops=1, dates=1)
     for name, curve in EXPERT.curve.items():
         shop[name] = curve.typical
     worse = shop.assign(avg_days_late_180d=10.0)
     before, after = predict(shop, expert)[0], predict(worse, expert)[0]
-    lost = EXPERT.weight * 35
+    lost = EXPERT.weight * 30
     assert after.contributions["avg_days_late_180d"] == pytest.approx(lost / POINTS_PER_LOG_ODDS)
     assert score_of(before.pd) - score_of(after.pd) == pytest.approx(lost, abs=1)
 
@@ -52,9 +52,9 @@ def test_no_fact_is_scored() -> None:
         (("at = [0, 2, 5, 10, 20, 40]", "at = [0, 2, 5, 5, 20, 40]"), "must rise"),
         (("points = [25, 15, 0, -30, -70, -110]", "points = [25, 15, 0, 30, -70, -110]"), "against its direction"),
         (("[curve.avg_days_late_180d]", "[curve.completeness_score]"), "not a model input"),
-        (("weight = 0.7", "weight = 7"), "weight"),
-        (("weight = 0.7", "weight = 0.7\nwieght = 1"), "wieght"),
-        (("weight = 0.7", "weight 0.7"), "Scorecard"),
+        (("weight = 0.8", "weight = 7"), "weight"),
+        (("weight = 0.8", "weight = 0.8\nwieght = 1"), "wieght"),
+        (("weight = 0.8", "weight 0.8"), "Scorecard"),
     ],
 )
 def test_a_malformed_table_is_refused_by_name(change: tuple[str, str], problem: str) -> None:

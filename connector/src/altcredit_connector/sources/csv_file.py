@@ -12,16 +12,16 @@ from typing import Literal
 from altcredit_connector.config import Config, ConfigError, Csv
 from altcredit_connector.journal import Journal
 from altcredit_connector.quality import Quality
-from altcredit_connector.records import CreditNote, Document, Invoice, Payment, Retailer, settle
+from altcredit_connector.records import CreditNote, Document, Invoice, Payment, credible_due, settle
 from altcredit_connector.sources.calendar import found
+from altcredit_connector.sources.csv_shops import CASH, Shops
 from altcredit_connector.sources.csv_table import Table, parse
 from altcredit_connector.sources.presets import FIELDS, PRESETS, Preset, plain
 from altcredit_connector.staging import Window
-from altcredit_connector.text import amount, day, gstin, is_day_first, phone_hash
+from altcredit_connector.text import amount, clean, day, is_day_first
 
 DATES = ("invoice_date", "due_date", "receipt_date", "return_date", "date")
 TOTAL = re.compile(r"^(grand |sub ?|page |net |report )?totals?\b|^(opening|closing) balance\b|^carried|^brought", re.I)
-CASH = re.compile(r"^(cash|cash (sales?|a/?c|in hand|party|customer)|counter sales?|walk ?in.*)$", re.I)
 BOUNCED = re.compile(r"bounce|return|dishono", re.I)
 YES = ("yes", "y", "true", "1", "disputed")
 
@@ -66,11 +66,10 @@ class Reader:
     def __init__(
         self, table: Table, preset: Preset, journal: Journal, quality: Quality, *, today: date, names: bool
     ) -> None:
-        self._names = names
         self._table, self._preset, self._journal, self._quality = table, preset, journal, quality
         self._latest = today + timedelta(days=1)  # the books may be kept in a time zone ahead of this computer's
         self._day_first = {name: is_day_first(table.column(name)) for name in DATES if name in table.columns}
-        self._retailers: dict[str, Retailer] = {}
+        self._shops = Shops(table, journal, quality, names=names)
         self._bills: dict[str, Invoice] = {}
 
     def documents(self) -> Iterator[Document]:
@@ -81,11 +80,11 @@ class Reader:
                 entries[entry.thing].append(entry)
         self._read_bills(entries["bill"])
         for bill in self._bills.values():
-            yield Document(day=bill.invoice_date, records=(self._retailers[bill.retailer_ref or ""], bill))
+            yield Document(day=bill.invoice_date, records=(self._shops.retailer(bill.retailer_ref or ""), bill))
         for note in self._returns(entries["return"]):
-            yield Document(day=note.credit_note_date, records=(self._retailers[note.retailer_ref or ""], note))
+            yield Document(day=note.credit_note_date, records=(self._shops.retailer(note.retailer_ref or ""), note))
         for receipt in self._receipts(entries["receipt"], self._bounced(entries["bounce"])):
-            yield Document(day=receipt.paid_date, records=(self._retailers[receipt.retailer_ref or ""], receipt))
+            yield Document(day=receipt.paid_date, records=(self._shops.retailer(receipt.retailer_ref or ""), receipt))
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         """Leave out total lines, and lines that stand in the file twice, letter by letter."""
@@ -100,14 +99,15 @@ class Reader:
                 yield number, row
 
     def _is_total(self, row: list[str]) -> bool:
+        """Tell a line of totals: it says so and has no date (a shop may be called Total Mart)."""
         names = ("number", "invoice_id", "receipt_id", "party_name", "party_ref", "date", "invoice_date")
-        cells = [self._table.cell(row, name) for name in names if name in self._table.columns]
-        first = next((cell.strip() for cell in row if cell.strip()), "")
-        return any(TOTAL.match(cell) for cell in (first, *cells))
+        first = next((text for cell in row if (text := clean(cell))), "")
+        says = any(TOTAL.match(cell) for cell in (first, *(self._table.cell(row, name) for name in names)))
+        return says and not any(self._date(row, name) for name in DATES)
 
     # Lines to entries.
     def _entries(self, where: str, row: list[str]) -> Iterator[Entry]:
-        ref = self._shop(where, row)
+        ref = self._shops.reference(row)
         parts = self._register_parts(row) if self._preset.register else self._wide_parts(row)
         for thing, number, date_field, value, bill in parts:
             if CASH.match(ref):
@@ -181,29 +181,9 @@ class Reader:
     def _date(self, row: list[str], name: str) -> date | None:
         return day(self._table.cell(row, name), day_first=self._day_first.get(name, True))
 
-    def _shop(self, where: str, row: list[str]) -> str:
-        """Take in what the line says of its shop; return the distributor's name for it, empty if it names none."""
-        cell = self._table.cell
-        name, code, phone = cell(row, "party_name"), cell(row, "gstin"), cell(row, "phone")
-        gst, hashed = gstin(code), phone_hash(phone)
-        if code and not gst:
-            self._quality.remark("GSTINs are not valid and are left out", f"{where}: {code}")
-        if phone and not hashed:
-            self._quality.remark("mobiles are masked or incomplete and are left out", where)
-        ref = cell(row, "party_ref") or name or gst or ""
-        if ref and not CASH.match(ref):
-            old = self._retailers.get(ref) or Retailer(retailer_ref=ref)
-            self._retailers[ref] = Retailer(
-                retailer_ref=ref,
-                retailer_gst=old.retailer_gst or gst,
-                retailer_phone_hash=old.retailer_phone_hash or hashed,
-                name=old.name or (name or None if self._names else None),
-            )
-        return ref
-
     # Entries to records.
     def _gst(self, ref: str) -> str | None:
-        return self._retailers[ref].retailer_gst
+        return self._shops.retailer(ref).retailer_gst
 
     def _read_bills(self, entries: list[Entry]) -> None:
         """Fill ``_bills``; a bill that stands on several lines (with several receipts) is one bill."""
@@ -245,8 +225,8 @@ class Reader:
         days = re.match(r"^\D{0,12}(\d{1,3})\b", self._table.cell(entry.row, "credit_days") or text)
         if due is None and days:
             due = entry.day + timedelta(days=int(days[1]))
-        if due is not None and due < entry.day:
-            self._quality.remark("bills are due before their date; the due date is left out", entry.where)
+        if due is not None and not credible_due(due, entry.day):
+            self._quality.remark("due dates are before the bill or over a year after it; left out", entry.where)
             due = None
         if due is None and terms != "cash":
             self._quality.remark("bills have no due date; this lowers completeness", entry.where)

@@ -7,11 +7,11 @@ from decimal import ROUND_HALF_UP, Decimal
 from altcredit_connector.config import Config, Secrets
 from altcredit_connector.journal import Journal
 from altcredit_connector.quality import Quality, Thing
-from altcredit_connector.records import CreditNote, Document, Invoice, Payment, Record, Retailer, settle
+from altcredit_connector.records import CreditNote, Document, Invoice, Payment, Record, Retailer, credible_due, settle
 from altcredit_connector.sources.calendar import DAY, default_start, periods
 from altcredit_connector.sources.sap_session import Entity, SapError, Session
 from altcredit_connector.staging import Window
-from altcredit_connector.text import PAISA, clean, day, gstin, phone_hash
+from altcredit_connector.text import MAX_NAME, PAISA, clean, day, gstin, phone_hash
 
 HEAD = "DocEntry,DocNum,CardCode,DocDate,DocDueDate,DocTotal,PaidToDate,DocumentStatus,Cancelled,UpdateDate"
 SELECTS = {
@@ -64,7 +64,7 @@ class Partners:
             retailer_ref=code,
             retailer_gst=valid[0] if valid else None,
             retailer_phone_hash=hashed,
-            name=(clean(partner.get("CardName")) or None) if self._names else None,
+            name=(clean(partner.get("CardName"))[:MAX_NAME] or None) if self._names else None,
         )
 
 
@@ -117,7 +117,7 @@ def _bill(found: Entity, on: date, shop: Retailer) -> Iterator[Record]:
             retailer_gst=shop.retailer_gst,
             invoice_date=on,
             amount_inr=total,
-            due_date=due if due and due >= on else None,
+            due_date=credible_due(due, on),
         )
 
 
@@ -220,7 +220,7 @@ def windows(config: Config, secrets: Secrets, journal: Journal, quality: Quality
         if read_to and mark:
             since, last = date.fromisoformat(mark) - DAY, following - DAY
             old = ((entity, found) for entity in SELECTS for found in service.changed(entity, since, last))
-            yield Window(documents=_documents(reader, old), marks=marks)
+            yield Window(documents=_documents(reader, old), marks=marks, joins=True)
             marks = {}
         for first, last, complete in periods(following, today, days=31):
             new = ((entity, found) for entity in SELECTS for found in service.dated(entity, first, last))
@@ -230,6 +230,7 @@ def windows(config: Config, secrets: Secrets, journal: Journal, quality: Quality
                 marks=marks | progress,
                 since=first,
                 until=complete or first - DAY,
+                joins=True,
             )
             marks = {}  # set with the first window already, so that an interrupted first load loses no change either
     finally:

@@ -9,9 +9,9 @@ from typing import Literal
 
 from altcredit_connector.journal import Journal
 from altcredit_connector.quality import Quality
-from altcredit_connector.records import CreditNote, Document, Invoice, Payment, Record, Retailer, settle
+from altcredit_connector.records import CreditNote, Document, Invoice, Payment, Record, Retailer, credible_due, settle
 from altcredit_connector.sources.tally_xml import Node
-from altcredit_connector.text import amount, clean, day, gstin, phone_hash
+from altcredit_connector.text import MAX_NAME, amount, clean, day, gstin, phone_hash
 
 VoucherKind = Literal["bill", "receipt", "return"]
 BASE_TYPES: dict[str, VoucherKind] = {"sales": "bill", "receipt": "receipt", "credit note": "return"}
@@ -174,7 +174,7 @@ class Vouchers:
             retailer_ref=self._journal.lasting_name("retailer", self._scope(party), party),
             retailer_gst=gst,
             retailer_phone_hash=phone_hash(phone),
-            name=party if self._names else None,
+            name=party[:MAX_NAME] if self._names else None,
         )
 
     def _scope(self, party: str) -> str:
@@ -279,8 +279,7 @@ def _period(bill: Node) -> str:
 
 
 def _due(period: str, on: date) -> date | None:
-    """Return the due day of "30 Days", "30", "2 Weeks", "1 Month" or a date; None if there is none or it is earlier."""
+    """Return the due day of "30 Days", "30", "2 Weeks", "1 Month" or a date; None if it cannot be true."""
     if found := PERIOD.fullmatch(period):
-        return on + timedelta(days=int(found[1]) * DAYS[(found[2] or "day").lower()])
-    due = day(period)
-    return due if due and due >= on else None
+        return credible_due(on + timedelta(days=int(found[1]) * DAYS[(found[2] or "day").lower()]), on)
+    return credible_due(day(period), on)

@@ -13,7 +13,8 @@ from altcredit.runtime.quotas import Allowance
 from altcredit.runtime.refusal import Detail, Refusal
 
 RETAILER_ID = r"^ret_[0-9a-f]{16}$"
-_RETAILER_ID = re.compile(r"ret_[0-9a-f]{16}")
+# How a text that is not of a pattern is described, as opposed to a missing field or another type.
+_FORM = re.compile("pattern|regex")
 _EXAMPLE_ID = "ret_7f3a92c1d4e8b051"
 MAX_LIMIT_INR = 1_000_000_000
 
@@ -128,7 +129,7 @@ class LookupAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 def _malformed(details: tuple[Detail, ...]) -> Refusal:
     """Tell a badly formed id (INVALID_RETAILER_ID) from everything else (INVALID_REQUEST), section 08."""
-    only_the_id = all(one.path == "$.retailer_id" and "regex" in one.problem for one in details)
+    only_the_id = all(one.path == "$.retailer_id" and _FORM.search(one.problem) for one in details)
     return RetailerIdInvalid(details=details) if details and only_the_id else BodyMalformed(details=details)
 
 

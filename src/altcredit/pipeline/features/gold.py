@@ -27,6 +27,23 @@ DEFAULT_FLOOR_PAISE: Final = 1_000_00.0
 DEFAULT_SHARE: Final = 0.10
 FEED_SHARE: Final = 0.10
 
+GOLD: Final = pa.schema(
+    [
+        ("retailer_id", pa.string()),
+        ("as_of", pa.date32()),
+        *((name, pa.float64()) for name in CATALOGUE),
+        ("completeness", pa.float64()),
+        ("history_days", pa.int64()),
+        ("matured_credit_bills", pa.int64()),
+        ("has_payment_data", pa.bool_()),
+        ("in_default", pa.bool_()),
+        ("gmv_6m_inr", pa.int64()),
+        ("gmv_month_median_inr", pa.int64()),
+        ("overdue_inr", pa.int64()),
+        ("feed", pa.list_(pa.string())),
+    ]
+)
+
 
 def retailers(as_of: date) -> Any:
     """Return gold from the tables that ``accounts`` needs and ``documents`` and ``bills``."""
@@ -176,7 +193,7 @@ class Inputs:
         self.documents(part, as_of=as_of, through=as_of)
         self.make("money", ledger.money)
         self.make("bills", ledger.bills, as_of)
-        return self.fetch(retailers, as_of)
+        return self.fetch(retailers, as_of).cast(GOLD)
 
     def make(self, name: str, build: Any, *arguments: Any) -> None:
         """Compute an expression into a table of the session."""

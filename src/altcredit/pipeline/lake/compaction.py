@@ -19,13 +19,13 @@ from typing import Final
 import msgspec
 
 from altcredit.pipeline.lake import files
-from altcredit.pipeline.lake import silver as expressions
-from altcredit.pipeline.lake.engine import DuckSession, Lake, compiled
+from altcredit.pipeline.lake.engine import DuckSession, Lake
 from altcredit.pipeline.lake.progress import Progress, Report, silent
-from altcredit.pipeline.lake.reading import give_bronze, silver_of_lines
+from altcredit.pipeline.lake.reading import give_bronze
+from altcredit.pipeline.lake.silver import view_lines, view_silver
 from altcredit.pipeline.lake.tables import INDEX, LINES, SILVER, LakeFile, Snapshot, bucket_range
 
-ROWS_PER_GROUP: Final = 2_500_000
+ROWS_PER_GROUP: Final = 1_250_000
 ROWS_PER_BUCKET: Final = 250_000
 MAX_BUCKETS: Final = 256
 
@@ -150,22 +150,23 @@ def _group(session: DuckSession, lake: Lake, snapshot: Snapshot, folder: Path, p
     if index.exists():
         return
     _silver(session, lake, snapshot, plan.groups[number])
-    columns = ", ".join(SILVER)
-    for bucket in range(plan.buckets):
-        low, high = bucket_range(bucket, bucket, plan.buckets)
-        rows = f"SELECT {columns} FROM silver WHERE retailer_id >= '{low}' AND retailer_id < '{high}'"  # noqa: S608
-        _write(session, rows, _piece(folder, number, str(bucket)))
-    _write(session, f"SELECT {columns} FROM silver WHERE retailer_id IS NULL", _piece(folder, number, "waiting"))  # noqa: S608
+    ranges = [(bucket, *bucket_range(bucket, bucket, plan.buckets)) for bucket in range(plan.buckets)]
+    whens = " ".join(f"WHEN retailer_id < '{high}' THEN {bucket}" for bucket, _, high in ranges)
+    bucket = f"CASE WHEN retailer_id IS NULL THEN -1 {whens} END"
+    rows = f"SELECT {', '.join(SILVER)}, {bucket} AS bucket FROM silver"  # noqa: S608
+    pieces = _pieces(folder, number)
+    files.write_folder(pieces, lambda temporary: session.write_parts(rows, temporary, by="bucket"))
+    session.drop("bronze")
+    session.scan("pieces", sorted(pieces.glob("*/*.parquet")), SILVER)
     invoices = (
-        f"SELECT {', '.join(INDEX)} FROM silver WHERE kind = 'invoice' AND retailer_id IS NOT NULL "  # noqa: S608
+        f"SELECT {', '.join(INDEX)} FROM pieces WHERE kind = 'invoice' AND retailer_id IS NOT NULL "  # noqa: S608
         "ORDER BY distributor_id, document_id"
     )
     _write(session, invoices, index)
-    session.drop("silver")
 
 
 def _silver(session: DuckSession, lake: Lake, snapshot: Snapshot, group: tuple[str, ...]) -> None:
-    """Make ``silver`` of a group of distributors."""
+    """Name ``silver`` of a group of distributors."""
     deltas = [file for file in snapshot.deltas if (file.distributor_id or "") in group]
     give_bronze(session, lake, snapshot, deltas)
     names = ", ".join("'" + name.replace("'", "''") + "'" for name in group)
@@ -177,10 +178,8 @@ def _silver(session: DuckSession, lake: Lake, snapshot: Snapshot, group: tuple[s
         columns=columns,
         where=f"distributor_id IN ({names})",
     )
-    fresh = compiled(session.dialect, expressions.bronze_lines)
-    session.make("lines", f"SELECT {columns} FROM base UNION ALL SELECT {columns} FROM ({fresh})")  # noqa: S608
-    session.make("silver", compiled(session.dialect, silver_of_lines))
-    session.drop("lines")
+    view_lines(session, "base")
+    view_silver(session)
 
 
 def _buckets(lake: Lake, folder: Path, plan: Plan, report: Report) -> Iterator[LakeFile]:
@@ -188,18 +187,17 @@ def _buckets(lake: Lake, folder: Path, plan: Plan, report: Report) -> Iterator[L
     clock = _Clock(report, "base", sum(plan.rows))
     done = 0
     with lake.session() as session:
-        for bucket in (*(str(number) for number in range(plan.buckets)), "waiting"):
-            path = folder / f"{bucket if bucket == 'waiting' else f'base-{int(bucket):03d}'}.parquet"
+        for bucket in (-1, *range(plan.buckets)):
+            path = folder / ("waiting.parquet" if bucket < 0 else f"base-{bucket:03d}.parquet")
             if not path.exists():
-                pieces = [_piece(folder, number, bucket) for number in range(len(plan.groups))]
+                pieces = sorted(folder.glob(f"pieces/*/bucket={bucket}/*.parquet"))
                 session.scan("pieces", pieces, SILVER)
                 order = "retailer_id, distributor_id, kind, document_date"
                 _write(session, f"SELECT {', '.join(SILVER)} FROM pieces ORDER BY {order}", path)  # noqa: S608
             rows = _count(session, path)
             done += rows
             clock.at(done)
-            kind = "waiting" if bucket == "waiting" else "base"
-            number = None if bucket == "waiting" else int(bucket)
+            kind, number = ("waiting", None) if bucket < 0 else ("base", bucket)
             yield files.described(lake.root, path, layer="silver", kind=kind, rows=rows, bucket=number)
 
 
@@ -220,8 +218,8 @@ def _write(session: DuckSession, sql: str, path: Path) -> None:
     files.write_whole(path, lambda temporary: session.write(sql, temporary))
 
 
-def _piece(folder: Path, group: int, bucket: str) -> Path:
-    return folder / "pieces" / f"{group}-{bucket}.parquet"
+def _pieces(folder: Path, group: int) -> Path:
+    return folder / "pieces" / str(group)
 
 
 def _index(folder: Path, group: int) -> Path:

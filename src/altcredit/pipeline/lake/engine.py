@@ -15,6 +15,7 @@ from typing import Any, Literal
 import duckdb
 import ibis
 import pyarrow as pa
+from pyarrow import dataset
 
 from altcredit.runtime.refusal import Refusal
 
@@ -62,13 +63,26 @@ class DuckSession:
         if not paths:
             self.give(name, schema.to_pyarrow().empty_table())
             return
-        self.cursor.execute(
-            f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {columns} FROM read_parquet([{quoted(paths)}]) WHERE {where}"  # noqa: S608
-        )
+        files = f"read_parquet([{quoted(paths)}], hive_partitioning = false)"
+        self.view(name, f"SELECT {columns} FROM {files} WHERE {where}")  # noqa: S608
 
     def scan_bronze(self, paths: Sequence[Path], schema: Any) -> None:
-        """Name the rows of bronze files ``bronze``, their time of receipt in microseconds."""
-        self.scan("bronze", paths, schema, columns="* EXCLUDE (known_at), epoch_us(known_at) AS received_us")
+        """
+        Name the rows of bronze files ``bronze``, their time of receipt in microseconds.
+
+        Bronze is thousands of small files, of which Arrow reads 2,500 in a third of the time that DuckDB needs. They
+        become a table of DuckDB's own because it takes an Arrow table for one row and plans its joins accordingly.
+        """
+        if not paths:
+            self.give("nothing", schema.to_pyarrow().empty_table())
+            self.make("bronze", "SELECT * FROM nothing")
+            return
+        names = [name for name in schema if name != "received_us"]
+        form = dataset.ParquetFileFormat(read_options={"dictionary_columns": _REPETITIVE})
+        found = dataset.dataset([str(path) for path in paths], format=form)
+        self.give("bronze_files", found.to_table(columns=[*names, "known_at"]))
+        self.make("bronze", "SELECT * EXCLUDE (known_at), epoch_us(known_at) AS received_us FROM bronze_files")
+        self.cursor.unregister("bronze_files")
 
     def make(self, name: str, sql: str) -> None:
         """Compute a table and keep it for the session."""
@@ -86,13 +100,18 @@ class DuckSession:
         """Run a query and return its rows."""
         return self.cursor.execute(sql).to_arrow_table()
 
-    def write(self, sql: str, path: Path) -> int:
-        """Run a query into one parquet file; return its number of rows."""
+    def write(self, sql: str, path: Path) -> None:
+        """Run a query into one parquet file."""
         options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}"
-        counted = self.cursor.execute(f"COPY ({sql}) TO {quoted([path])} ({options})").fetchone()
-        assert counted is not None
-        return int(counted[0])
+        self.cursor.execute(f"COPY ({sql}) TO {quoted([path])} ({options})")
 
+    def write_parts(self, sql: str, folder: Path, *, by: str) -> None:
+        """Run a query into parquet files below a new folder, by the value of a column: ``by=value/*.parquet``."""
+        options = f"FORMAT parquet, COMPRESSION lz4, PARTITION_BY ({by})"
+        self.cursor.execute(f"COPY ({sql}) TO {quoted([folder])} ({options})")
+
+
+_REPETITIVE = ["kind", "terms", "status", "distributor_id", "batch_id"]
 
 ROW_GROUP_ROWS = 20_480
 """Rows of silver that are read to find one retailer: few enough to skip most of a file, enough to compress."""
@@ -150,7 +169,13 @@ class Lake:
     """
 
     def __init__(
-        self, root: Path, *, memory_mb: int = 1200, threads: int | None = None, engine: EngineName = "duckdb"
+        self,
+        root: Path,
+        *,
+        memory_mb: int = 1200,
+        threads: int | None = None,
+        engine: EngineName = "duckdb",
+        spark_master: str | None = None,
     ) -> None:
         """:raises EngineMissing: ``engine`` is ``spark`` and pyspark is not installed (``altcredit[spark]``)."""
         self.root = root
@@ -159,7 +184,7 @@ class Lake:
         if engine == "spark":
             from altcredit.pipeline.lake.spark import SparkEngine
 
-            self._engine = SparkEngine()
+            self._engine = SparkEngine(master=spark_master)
 
     def session(self) -> AbstractContextManager[DuckSession]:
         """Lend a session of the engine."""

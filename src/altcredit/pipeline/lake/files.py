@@ -7,6 +7,7 @@ that is it listed in the manifest. What a kill leaves behind is a temporary file
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,19 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     write(temporary)
     _sync(temporary)
     temporary.replace(path)
+    _sync(path.parent)
+
+
+def write_folder(path: Path, write: Callable[[Path], None]) -> None:
+    """As :func:`write_whole`, for a folder of files that ``write`` makes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + TEMPORARY)
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(path, ignore_errors=True)
+    write(temporary)
+    for part in temporary.rglob("*"):
+        _sync(part)
+    temporary.rename(path)
     _sync(path.parent)
 
 

@@ -8,13 +8,11 @@ that newer money refers to.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import ibis
 import msgspec
 import pyarrow as pa
 
-from altcredit.pipeline.lake import silver as expressions
+from altcredit.pipeline.lake import silver
 from altcredit.pipeline.lake.engine import DuckSession, Lake, compiled
 from altcredit.pipeline.lake.tables import BATCHES, BRONZE, INDEX, LINES, SILVER, LakeFile, Snapshot, bucket_range
 
@@ -59,27 +57,25 @@ def read(session: DuckSession, lake: Lake, snapshot: Snapshot, part: Part) -> No
     wider = f"({condition}) OR retailer_id IN ({_strings(moved)})" if moved else condition
     _scan_base(session, lake, snapshot, part, [*merged, *moved], wider, name="base", columns=", ".join(LINES))
     session.scan("waiting", waiting, LINES, columns=", ".join(LINES))
-    index = compiled(session.dialect, expressions.index_lines)
+    index = compiled(session.dialect, silver.index_lines)
     session.view("elsewhere", f"SELECT * FROM ({index}) WHERE NOT ({wider})")  # noqa: S608
     together = " UNION ALL ".join(f"SELECT {', '.join(LINES)} FROM {name}" for name in _SOURCES)  # noqa: S608
-    session.make("lines", together)
-    session.make("silver_wide", compiled(session.dialect, silver_of_lines))
-    session.view("silver", f"SELECT * FROM silver_wide WHERE {condition}")  # noqa: S608
-    session.view("unresolved", "SELECT * FROM silver_wide WHERE retailer_id IS NULL")
+    session.make("together", together)
+    session.view("lines", "SELECT * FROM together")
+    silver.view_silver(session)
+    session.make("around", f"SELECT * FROM silver WHERE {condition} OR retailer_id IS NULL")  # noqa: S608
+    session.view("silver", "SELECT * FROM around WHERE retailer_id IS NOT NULL")
+    session.view("unresolved", "SELECT * FROM around WHERE retailer_id IS NULL")
 
 
 _SOURCES = ("base", "waiting", "delta", "elsewhere")
 
 
-def silver_of_lines() -> Any:
-    """Return SILVER from the table ``lines``."""
-    return expressions.silver(ibis.table(LINES, name="lines"))
-
-
 def stage(session: DuckSession, lake: Lake, snapshot: Snapshot, files: Sequence[LakeFile]) -> None:
     """Make ``delta``, the lines of bronze files, and ``matches``, what the index knows of the invoices they name."""
     give_bronze(session, lake, snapshot, files)
-    session.make("delta", compiled(session.dialect, expressions.bronze_lines))
+    silver.view_lines(session)
+    session.make("delta", "SELECT * FROM lines")
     session.scan("invoices", [lake.path(file.path) for file in snapshot.index], INDEX)
     named = (
         "SELECT distributor_id, CASE WHEN kind = 'invoice' THEN document_id ELSE invoice_id END AS document_id "

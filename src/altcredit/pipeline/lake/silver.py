@@ -17,7 +17,8 @@ from typing import Any
 
 import ibis
 
-from altcredit.pipeline.lake.tables import BATCHES, BRONZE, DAY_US, FOREVER, INDEX, LINES, SILVER
+from altcredit.pipeline.lake.engine import DuckSession, compiled
+from altcredit.pipeline.lake.tables import BATCHES, BRONZE, DAY_US, FOREVER, INDEX, KNOWN, LINES, RECORDS, SILVER
 
 BACKFILL_AGE_DAYS = 30
 BACKFILL_SHARE = 0.5
@@ -26,20 +27,48 @@ DOCUMENT = ("distributor_id", "kind", "document_id")
 VERSION = (*DOCUMENT, "seq", "row_number")
 
 
-def bronze_lines() -> Any:
-    """Return LINES from the tables ``bronze`` and ``batches``."""
-    records = ibis.table(BRONZE, name="bronze").join(ibis.table(BATCHES, name="batches"), "batch_id")
-    day_us = records.document_date.epoch_days().cast("int64") * DAY_US
-    records = records.mutate(
-        age_us=records.received_us - day_us, posted_us=day_us + (records.lag_days + 1) * DAY_US - 1
-    )
-    late = (records.age_us > BACKFILL_AGE_DAYS * DAY_US).ifelse(1.0, 0.0)
-    batches = records.group_by("batch_id").agg(backfill=late.mean() >= BACKFILL_SHARE)
-    records = records.join(batches, "batch_id")
-    posted = ibis.least(records.posted_us, records.received_us)
-    records = records.mutate(backfill_us=ibis.cases((records.backfill, posted)))
+def view_lines(session: DuckSession, *others: str) -> None:
+    """Name ``lines``: LINES from the tables ``bronze`` and ``batches``, and those of the tables ``others``."""
+    session.make("dated_batches", compiled(session.dialect, _dated_batches))
+    session.view("records", compiled(session.dialect, _records))
+    session.view("lines", compiled(session.dialect, _lines, others))
+
+
+def view_silver(session: DuckSession) -> None:
+    """
+    Name ``silver``: SILVER from the table ``lines`` of any provenance, bronze or silver itself.
+
+    Only what is small is kept in between (documents with several versions); the rest streams.
+    """
+    session.make("repeated", compiled(session.dialect, _repeated))
+    session.make("revised", compiled(session.dialect, _revised))
+    session.view("known", compiled(session.dialect, _known))
+    session.view("silver", compiled(session.dialect, _resolved))
+
+
+def _dated_batches() -> Any:
+    """Batches of ``bronze`` with whether they are a backfill."""
+    rows = ibis.table(BRONZE, name="bronze")
+    age_us = rows.received_us - rows.document_date.epoch_days().cast("int64") * DAY_US
+    old = (age_us > BACKFILL_AGE_DAYS * DAY_US).ifelse(1.0, 0.0)
+    found = rows.group_by("batch_id").agg(backfill=old.mean() >= BACKFILL_SHARE)
+    return ibis.table(BATCHES, name="batches").join(found, "batch_id")
+
+
+def _records() -> Any:
+    """Rows of ``bronze`` with the order of their batch and when a backfilled one would have been known."""
+    batches = ibis.table({**BATCHES, "backfill": "boolean"}, name="dated_batches")
+    rows = ibis.table(BRONZE, name="bronze").join(batches, "batch_id")
+    day_us = rows.document_date.epoch_days().cast("int64") * DAY_US
+    posted = ibis.least(day_us + (rows.lag_days + 1) * DAY_US - 1, rows.received_us)
+    return rows.mutate(backfill_us=ibis.cases((rows.backfill, posted))).select(*RECORDS)
+
+
+def _lines(others: tuple[str, ...]) -> Any:
+    records = ibis.table(RECORDS, name="records")
     stated = records.allocations.length().fill_null(0)
-    return ibis.union(_whole(records.filter(stated == 0)), _parts(records.filter(stated > 0)), distinct=False)
+    fresh = (_whole(records.filter(stated == 0)), *_parts(records.filter(stated > 0)))
+    return ibis.union(*fresh, *(ibis.table(LINES, name=name) for name in others), distinct=False)
 
 
 def _whole(records: Any) -> Any:
@@ -53,7 +82,7 @@ def _whole(records: Any) -> Any:
     )
 
 
-def _parts(records: Any) -> Any:
+def _parts(records: Any) -> tuple[Any, Any]:
     """Payments that state several bills: a line for each, and line 0 for what is left over."""
     told = records.allocations.map(lambda part: part.amount_paise).sums()
     rest = records.mutate(rest=records.amount_paise - told, through=records.allocations[0].invoice_id)
@@ -73,7 +102,7 @@ def _parts(records: Any) -> Any:
         on_account=ibis.literal(False),
         amount_paise=part.allocations.amount_paise,
     )
-    return ibis.union(stated, left_over, distinct=False)
+    return stated, left_over
 
 
 def _line(records: Any, **columns: Any) -> Any:
@@ -81,25 +110,41 @@ def _line(records: Any, **columns: Any) -> Any:
     return records.select(**{name: records[name].cast(kind) for name, kind in LINES.items()})
 
 
-def silver(lines: Any) -> Any:
-    """Return SILVER from LINES of any provenance: bronze, or silver itself (its further pieces are made anew)."""
+def _raw() -> Any:
+    """The table ``lines`` as it was sent: without the further pieces and the shops that silver found."""
+    lines = ibis.table(LINES, name="lines")
     lines = lines.filter(lines.original)
-    lines = lines.mutate(retailer_id=ibis.cases((lines.named, lines.retailer_id)))
-    return _resolved(_known(lines))
+    return lines.mutate(retailer_id=ibis.cases((lines.named, lines.retailer_id)))
 
 
-def _known(lines: Any) -> Any:
-    """Give every line the time during which its version was current; drop exact re-sends."""
+def _key(lines: Any) -> Any:
+    """A number for each document. That two documents share one costs time, not truth."""
+    return lines.document_id.hash() ^ lines.distributor_id.hash() ^ lines.kind.hash()
+
+
+def _repeated() -> Any:
+    """Keys of documents with several versions, by the one line that every version has once."""
+    lines = ibis.table(LINES, name="lines")
+    lines = lines.filter(lines.original & ((lines.line == 1) | ((lines.line == 0) & ~lines.on_account)))
+    keys = lines.group_by(key=_key(lines)).agg(n=lines.count())
+    return keys.filter(keys.n > 1).select("key")
+
+
+def _revised() -> Any:
+    """Lines of documents with several versions, without exact re-sends, as KNOWN."""
+    lines = _raw()
+    lines = lines.mutate(key=_key(lines)).semi_join(ibis.table({"key": "int64"}, name="repeated"), "key")
+    rows = lines.join(_versions(lines), VERSION).mutate(own_us=ibis._.known_us)
+    return rows.select(*KNOWN)
+
+
+def _known() -> Any:
+    """All lines, each with the time during which its version was current, as KNOWN."""
+    lines = _raw()
+    lines = lines.mutate(key=_key(lines)).anti_join(ibis.table({"key": "int64"}, name="repeated"), "key")
     first = ibis.coalesce(lines.backfill_us, lines.received_us)
-    several = lines.group_by(DOCUMENT).agg(
-        lo=lines.seq.min(), hi=lines.seq.max(), top=lines.row_number.min(), end=lines.row_number.max()
-    )
-    several = several.filter((several.lo != several.hi) | (several.top != several.end)).select(DOCUMENT)
-    alone = lines.anti_join(several, DOCUMENT)
-    alone = alone.mutate(own_us=first, known_us=first, until_us=ibis.literal(FOREVER), opens=ibis.literal(True))
-    revised = lines.semi_join(several, DOCUMENT)
-    revised = revised.join(_versions(revised), VERSION).mutate(own_us=ibis._.known_us)
-    return ibis.union(alone.select(*SILVER, "opens"), revised.select(*SILVER, "opens"), distinct=False)
+    alone = lines.mutate(own_us=first, known_us=first, until_us=ibis.literal(FOREVER), opens=ibis.literal(True))
+    return ibis.union(alone.select(*KNOWN), ibis.table(KNOWN, name="revised"), distinct=False)
 
 
 def _versions(lines: Any) -> Any:
@@ -128,8 +173,9 @@ def _versions(lines: Any) -> Any:
     return versions.select(*VERSION, "known_us", "until_us", opens=opens)
 
 
-def _resolved(lines: Any) -> Any:
+def _resolved() -> Any:
     """Give money that names no shop the shop of its invoice, piece by piece where the invoice moved."""
+    lines = ibis.table(KNOWN, name="known")
     lost = lines.retailer_id.isnull() & lines.invoice_id.notnull() & (lines.kind != "invoice")
     invoices = lines.filter(lines.kind == "invoice", lines.retailer_id.notnull()).select(
         i_distributor=lines.distributor_id,

@@ -16,13 +16,13 @@ SELECT {COLUMNS} FROM lake_file
 WHERE added_version <= $1 AND (removed_version IS NULL OR removed_version > $1)
   AND (layer <> 'bronze' OR added_version > $2)
 ORDER BY added_version, file_id
-"""  # noqa: S608
+"""
 BRONZE = f"""
 SELECT {COLUMNS} FROM lake_file
 WHERE layer = 'bronze' AND added_version <= $1 AND (removed_version IS NULL OR removed_version > $1)
 ORDER BY added_version, file_id
-"""  # noqa: S608
-BATCHES = f"SELECT {COLUMNS} FROM lake_file WHERE batch_id = ANY($1::text[]) AND layer = 'bronze' ORDER BY file_id"  # noqa: S608
+"""
+BATCHES = f"SELECT {COLUMNS} FROM lake_file WHERE batch_id = ANY($1::text[]) AND layer = 'bronze' ORDER BY file_id"
 ALIASES = "SELECT alias_id, retailer_id FROM retailer_alias"
 FEEDS = "SELECT distributor_id, coverage, watermark, lag_p90_days FROM distributor_feed"
 ADD = """
@@ -99,9 +99,7 @@ async def batch_files(db: Connection, *, batch_ids: Iterable[str]) -> tuple[Lake
     return tuple(LakeFile(**dict(row)) for row in await db.fetch(BATCHES, list(batch_ids)))
 
 
-async def publish(
-    db: Connection, *, added: Sequence[LakeFile], removed: Sequence[int] = (), now: datetime
-) -> int:
+async def publish(db: Connection, *, added: Sequence[LakeFile], removed: Sequence[int] = (), now: datetime) -> int:
     """List new files and take others (by id) off the list, as one new version, which is returned."""
     version: int = await db.fetchval(BUMP)
     rows = [

@@ -34,6 +34,11 @@ BRONZE: Final = ibis.schema(
 BATCHES: Final = ibis.schema({"batch_id": "string", "seq": "int64", "lag_days": "int64"})
 """Of each batch: its place in the order of arrival, and its distributor's 90th percentile of posting lag."""
 
+RECORDS: Final = ibis.schema(
+    {**{name: kind for name, kind in BRONZE.items() if name != "batch_id"}, "seq": "int64", "backfill_us": "int64"}
+)
+"""Bronze with the order of arrival, and when a record of a backfill would have been known (else null)."""
+
 LINES: Final = ibis.schema(
     {
         "kind": "string",
@@ -64,6 +69,9 @@ SILVER: Final = ibis.schema({**LINES, "own_us": "int64", "known_us": "int64", "u
 Lines, each with the time during which it was what the platform knew: ``known_us <= moment < until_us``. A line that
 waited for its invoice was itself known from ``own_us``.
 """
+
+KNOWN: Final = ibis.schema({**SILVER, "opens": "boolean"})
+"""Silver before money has found its shop; ``opens``: the version with which the knowledge of a document begins."""
 
 INDEX: Final = ibis.schema(
     {

@@ -42,6 +42,7 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     base: float
     weight: Proportion
     cure_rate: Proportion
+    benchmark: dict[str, float]
     curve: dict[str, Curve]
 
     def contributions(self, values: Floats, inputs: Sequence[Input]) -> Floats:

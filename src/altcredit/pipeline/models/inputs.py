@@ -13,9 +13,11 @@ from altcredit.runtime.refusal import Refusal
 
 Floats = NDArray[np.float64]
 
-# Beyond these quantiles of the training data a value is treated as the quantile itself, and a value that is not known
-# is treated as the one on the risk side. With monotone constraints this makes it impossible to gain by withholding.
-OUTER = (0.005, 0.995)
+# Beyond these quantiles of the training data a value is read as the quantile itself, and a value that is not known is
+# read as the one on the risk side. With monotone constraints this makes it impossible to gain by withholding, however
+# bad the truth is. On simulated ledgers (2,700 shops) 0.95 cost nothing (AUC .8717, log-loss .2033, against .8712 and
+# .2036 at 0.995) and took 19 points for a silent feed of returns instead of 27; 0.90 cost log-loss (.2063).
+OUTER = (0.05, 0.95)
 # A feature without a direction has no risk side: the riskier of these two quantiles stands in, as the model judges.
 INNER = (0.10, 0.90)
 

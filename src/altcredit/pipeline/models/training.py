@@ -81,7 +81,7 @@ def cold_start(
     values = None if frame is None or frame.empty else matrix(frame, inputs)
     bounds = expert.bounds(inputs) if values is None else bounds_of(values, inputs)
     centre = {} if values is None else _centre(values, expert, inputs)
-    typical = {name: curve.typical for name, curve in expert.curve.items()}
+    typical = expert.benchmark | {name: curve.typical for name, curve in expert.curve.items()}
     card = Card(
         version=version,
         kind="expert",
@@ -119,6 +119,7 @@ def train(
     now: datetime,
     inputs: Sequence[Input] = INPUTS,
     expert: Scorecard = EXPERT,
+    windows: Windows | None = None,
     replicates: int = 300,
     progress: Progress = silent,
 ) -> Model:
@@ -127,13 +128,13 @@ def train(
 
     With fewer than 200 distinct bad shops to train on, fewer than 100 to test with, or dates that do not span the
     windows, the expert scorecard alone is returned under ``expert_version``, calibrated as far as outcomes allow.
-    ``replicates``: of the intervals on the card; with 0 the card has no measures.
+    ``windows`` replaces the usual split; ``replicates``: of the intervals on the card; with 0 the card has no measures.
 
     :raises FrameInvalid: InputsMissing, ScorecardInvalid: what is wrong with the input.
     """
     rows = labelled(frame)
     progress("windows", 0.05)
-    windows = windows_of([stamp.date() for stamp in rows["as_of"].unique()])
+    windows = windows or windows_of([stamp.date() for stamp in rows["as_of"].unique()])
     training = part(rows, windows.train) if windows else rows
     model = cold_start(version=expert_version, now=now, inputs=inputs, expert=expert, frame=training)
     enough = windows is not None and (

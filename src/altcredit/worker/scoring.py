@@ -1,0 +1,58 @@
+"""Jobs that need the pipeline, which is imported when the first of them runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from altcredit.runtime import log
+from altcredit.runtime.jobs import Payload
+from altcredit.worker.work import Work
+
+if TYPE_CHECKING:
+    from altcredit.pipeline.scores import Scorer
+
+# The lake's engine, the compiled queries and the champion are this process's; a worker has one platform at a time.
+_open: dict[int, Scorer] = {}
+
+
+def _scorer(work: Work) -> Scorer:
+    from altcredit.pipeline.scores import Scorer
+
+    key = id(work.platform)
+    if key not in _open:
+        for old in _open.values():
+            old.close()
+        _open.clear()
+        _open[key] = Scorer(work.platform)
+    return _open[key]
+
+
+async def refresh(work: Work, payloads: list[Payload]) -> None:
+    """Score what accepted batches touched, and retailers who have just consented; all that wait, at once."""
+    scorer = _scorer(work)
+    batch_ids = [one["batch_id"] for one in payloads if "batch_id" in one]
+    retailer_ids = [retailer_id for one in payloads for retailer_id in one.get("retailer_ids", ())]
+    done = await scorer.refresh(batch_ids=batch_ids, retailer_ids=retailer_ids, now=work.clock())
+    log.info("refreshed", count=done.scored, rows=len(batch_ids), seconds=_total(done.seconds))
+    await scorer.compact_if_due(now=work.clock())
+
+
+async def nightly(work: Work, _payloads: list[Payload]) -> None:
+    """Compact the lake and score everybody who consented by the champion; the month's snapshot comes with it."""
+    done = await _scorer(work).nightly(now=work.clock())
+    log.info("scored_everybody", count=done.scored, seconds=_total(done.seconds))
+
+
+async def purge_quarantine(work: Work, _payloads: list[Payload]) -> None:
+    """Destroy records that were in quarantine for 90 days, and files of batches that never came about."""
+    from altcredit.engine import ingestion
+
+    platform = work.platform
+    async with platform.database.transaction() as db:
+        purged = await ingestion.purge_quarantine(db, now=work.clock())
+    strays = await ingestion.sweep_lake(platform.database, lake=platform.settings.lake_path, now=work.clock())
+    log.info("quarantine_purged", count=purged, rows=len(strays))
+
+
+def _total(seconds: dict[str, Any]) -> float:
+    return float(round(sum(seconds.values()), 3))
