@@ -149,7 +149,7 @@ async def _score_all(
 
 async def compact(
     database: Database, lake: Lake, *, now: datetime, rebuild: bool = False, report: Report = silent
-) -> store.Snapshot:
+) -> Snapshot:
     """
     Fold all batches into the base (``rebuild``: make it anew from bronze) and return the snapshot that has it.
 
@@ -173,7 +173,7 @@ async def compact(
     except store.BaseMoved:
         for file in made.files:
             files.delete(lake.root, file.path)
-    await asyncio.to_thread(compaction.finish, lake, base_version=current.base_version)
+    await asyncio.to_thread(compaction.finish, lake, base_version=current.base_version, kept=made.files)
     async with database.transaction() as db:
         return await store.snapshot(db)
 
