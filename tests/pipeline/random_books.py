@@ -27,13 +27,8 @@ def ledger(random_: random.Random, number: int, distributor: str, days: int) -> 
         bill = invoice(bill_id, on, rupees, due=due, to=shop(number), **more)
         lag = random_.choice([0, 0, 0, 1, 4, 25])
         sent.append((bill, on + lag))
-        if random_.random() < 0.1:  # corrected, now and then to another shop
-            corrected = bill | {"amount_paise": bill["amount_paise"] + random_.choice([-50_00, 75_00])}
-            if random_.random() < 0.3:
-                corrected["retailer_id"] = shop(number + 1)
-            if random_.random() < 0.3:
-                corrected["disputed"] = not more.get("disputed", False)
-            sent.append((corrected, on + lag + random_.randrange(0, 20)))
+        if random_.random() < 0.1:
+            sent.append((_corrected(random_, bill, number), on + lag + random_.randrange(0, 20)))
         if random_.random() < 0.1:  # sent again as it was
             sent.append((bill, on + lag + random_.randrange(0, 40)))
         sent.extend(_receipts(random_, number, name, count, bill, slowness))
@@ -45,6 +40,16 @@ def ledger(random_: random.Random, number: int, distributor: str, days: int) -> 
         count += 1
         on += random_.randrange(1, 14)
     return sent
+
+
+def _corrected(random_: random.Random, bill: Record, number: int) -> Record:
+    """Another amount, now and then another shop, a dispute begun or settled."""
+    corrected = bill | {"amount_paise": bill["amount_paise"] + random_.choice([-50_00, 75_00])}
+    if random_.random() < 0.3:
+        corrected["retailer_id"] = shop(number + 1)
+    if random_.random() < 0.3:
+        corrected["disputed"] = not bill.get("disputed", False)
+    return corrected
 
 
 def _receipts(
