@@ -96,6 +96,14 @@ def test_today_is_sent_but_claimed_tomorrow() -> None:
     assert (second.sync_from[:10], second.sync_to[:10]) == (today.isoformat(), (today + DAY).isoformat())
 
 
+def test_a_mistyped_year_claims_no_decade() -> None:
+    kept = journal()
+    documents = [bill(0, date(2006, 5, 3)), *(bill(n, START + n * DAY) for n in range(1, 30))]
+    stage(kept, iter([Window(documents=documents, marks={})]))
+    assert sum(batch.records for batch in kept.batches("queued")) == 31
+    assert min(batch.sync_from[:10] for batch in kept.batches("queued")) == (START + DAY).isoformat()
+
+
 def test_old_corrections_claim_no_new_day() -> None:
     kept = journal()
     stage(kept, iter([Window(documents=[bill(n, START + n * DAY) for n in range(30)], marks={})]))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from itertools import pairwise
 
 from altcredit_connector import wire
 from altcredit_connector.journal import Journal
@@ -12,6 +13,8 @@ from altcredit_connector.records import CreditNote, Document, Kind, Record, fiel
 
 MAX_RECORDS = 1000
 """Records a batch, over all its arrays (API-ALTSCORE-001, section 09; contract I6)."""
+SILENCE_DAYS = 45
+"""Within one export, days before a silence longer than this are sent but not claimed as complete."""
 BRIDGED_DAYS = 7
 """A gap between two exports up to this long is taken for holidays; a longer one is left open and reported."""
 ENOUGH_BATCHES = 5
@@ -236,15 +239,26 @@ class _Group:
     def __init__(self) -> None:
         self.since: date | None = None
         self.until: date | None = None
-        self.first, self.final = date.max, date.min
+        self._days: set[date] = set()
         self.marks: dict[str, str] = {}
 
     def add(self, window: Window, documents: list[Document]) -> None:
         self.since = self.since or window.since
         self.until = window.until or self.until
-        days = [document.day for document in documents]
-        self.first, self.final = min([self.first, *days]), max([self.final, *days])
+        self._days.update(document.day for document in documents)
         self.marks |= window.marks
+
+    @property
+    def final(self) -> date:
+        """The last day that has a document."""
+        return max(self._days)
+
+    @property
+    def first(self) -> date:
+        """The day from which documents run to the end without a long silence: a mistyped year claims no decade."""
+        days = sorted(self._days, reverse=True)
+        breaks = (later for later, earlier in pairwise(days) if later - earlier > SILENCE_DAYS * DAY)
+        return next(breaks, days[-1])
 
 
 def _covered(journal: Journal) -> date | None:

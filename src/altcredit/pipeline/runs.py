@@ -197,7 +197,7 @@ async def compact(
     except store.BaseMoved:
         for file in made.files:
             files.delete(lake.root, file.path)
-    await asyncio.to_thread(compaction.finish, lake, base_version=current.base_version)
+    await asyncio.to_thread(compaction.finish, lake, base_version=current.base_version, kept=made.files)
     async with database.transaction() as db:
         return await store.snapshot(db)
 

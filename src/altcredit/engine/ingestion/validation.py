@@ -239,9 +239,13 @@ def _invoices(sent: list[Any], latest: date) -> Sheet[Invoice]:
     sheet.check_amounts("amount_inr")
     sheet.check_shops()
     starts, dues = sheet.columns["invoice_date"], sheet.columns["due_date"]
-    terms = [(i, due - start) for i, (due, start) in enumerate(zip(dues, starts, strict=True)) if due]
-    sheet.flag("DUE_BEFORE_INVOICE", "due_date", [i for i, term in terms if term < _NO_TIME])
-    sheet.flag("DUE_TOO_FAR", "due_date", [i for i, term in terms if term > MAX_CREDIT])
+    dated = range(len(dues)) if None not in dues else [i for i, due in enumerate(dues) if due]
+    terms = [dues[i] - starts[i] for i in dated]
+    if min(terms, default=_NO_TIME) < _NO_TIME or max(terms, default=_NO_TIME) > MAX_CREDIT:
+        sheet.flag(
+            "DUE_BEFORE_INVOICE", "due_date", [i for i, term in zip(dated, terms, strict=True) if term < _NO_TIME]
+        )
+        sheet.flag("DUE_TOO_FAR", "due_date", [i for i, term in zip(dated, terms, strict=True) if term > MAX_CREDIT])
     return sheet
 
 
