@@ -13,7 +13,8 @@ class LakeUnavailable(Refusal):
 
 def bronze_path(*, distributor_id: str, batch_id: str, known_at: datetime) -> str:
     """Return where a batch's file goes, relative to the lake."""
-    assert distributor_id.replace("_", "").replace("-", "").isalnum(), "an id that names a folder"
+    if not distributor_id.replace("_", "").replace("-", "").isalnum():
+        raise ValueError(f"{distributor_id!r} cannot name a folder")
     return f"bronze/{distributor_id}/{known_at:%Y-%m}/{batch_id}.parquet"
 
 

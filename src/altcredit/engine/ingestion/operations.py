@@ -109,7 +109,7 @@ async def submit(
     keyring: Keyring,
     distributor_id: str,
     batch_id: str,
-    erp_type: ErpType,
+    erp_type: str,
     body: bytes,
     admit: Callable[[Connection], Awaitable[None]],
     now: datetime,
@@ -122,6 +122,7 @@ async def submit(
     then listed with everything else in one commit. A crash between the two leaves a file that nobody reads.
 
     :param batch_id: the client's UUID (X-Batch-ID). The same id and body again gets the original answer.
+    :param erp_type: X-ERP-Type: tally_prime, sap_b1 or csv.
     :param body: the raw bytes that the signature was verified on.
     :param admit: called in the batch's transaction once it is known to be new; may refuse it (quota, contract I1).
     :raises Malformed: the body (or a header) is not of the published form; nothing is stored.
