@@ -193,7 +193,7 @@ def _init(
 
 
 def _start_push(program: Path, site: Path) -> subprocess.Popen[str]:
-    arguments = [str(program), "push", "--config", str(site / "connector.toml"), "--json"]
+    arguments = [str(program), "push", "--config", str(site / "connector.toml"), "--json", "--no-wait"]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -202,9 +202,9 @@ def _pushed(distributor: Any, child: subprocess.Popen[str]) -> str:
     if child.returncode != 0:
         raise DemoRefused(f"altcredit-connector push failed for {distributor.name}:\n{output}{said}")
     result = msgspec.json.decode(output)
-    return f"{distributor.name}: " + ", ".join(
-        f"{name} {value}" for name, value in result.items() if isinstance(value, int) and not isinstance(value, bool)
-    )
+    batches, records = result["read"]["batches"], result["read"]["records"]
+    aside = len(result["quarantined_records"])
+    return f"{distributor.name}: {sum(records.values()):,} records in {batches} batches, {aside} put aside"
 
 
 async def _train(platform: Platform, shops: int) -> str:

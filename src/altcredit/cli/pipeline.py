@@ -197,7 +197,7 @@ def evaluate(
         with progress() as shown:
             shown("simulated portfolio", 0.0)
             frame = await asyncio.to_thread(
-                lambda: portfolio_frame(seed=97, shops=shops, today=today, mechanism=mechanism)
+                lambda: portfolio_frame(seed=97, shops=shops, today=today, mechanism=mechanism, truth=True)
             )
             return await asyncio.to_thread(
                 lambda: grade(

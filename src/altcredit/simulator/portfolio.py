@@ -20,22 +20,25 @@ _LAG_DAYS = 2
 
 
 def portfolio_frame(
-    *, seed: int, shops: int, today: date, mechanism: Kind = "stress", weeks: int = 104
+    *, seed: int, shops: int, today: date, mechanism: Kind = "stress", weeks: int = 104, truth: bool = False
 ) -> pd.DataFrame:
     """
     Return a training frame of about ``shops`` simulated shops over ``weeks``, 13 weeks between as-of dates.
 
-    ``mechanism`` B ("till") is the independent one, for grading what was learnt on A. Column ``true_pd`` is the truth.
+    ``mechanism`` "till" is the independent one, for grading what was learnt on "stress". With ``truth`` column
+    ``true_pd`` is the true PD, by simulating how each shop could go on, which takes most of the time.
     """
     dates = range(weeks - 26, -1, -13)
     world = training_world(
-        seed, today=today, shops=shops, mechanism=mechanism, weeks=weeks, as_of_weeks=list(dates), paths=40
+        seed, today=today, shops=shops, mechanism=mechanism, weeks=weeks, as_of_weeks=list(dates) if truth else [], paths=40
     )
     with portfolio_lake(world) as (lake, snapshot):
         days = [today - timedelta(weeks=back) for back in dates]
         frame = frame_of(training_frame(lake, snapshot, as_of_dates=days))
-    truth = truth_table(world).select(["retailer_id", "as_of", "true_pd"]).to_pandas()
-    return frame.merge(truth, on=["retailer_id", "as_of"], how="left")
+    if not truth:
+        return frame
+    known = truth_table(world).select(["retailer_id", "as_of", "true_pd"]).to_pandas()
+    return frame.merge(known, on=["retailer_id", "as_of"], how="left")
 
 
 @contextmanager
