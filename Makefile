@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := src connector tests bench tools
+SHELL := /bin/bash
 
 .PHONY: setup demo serve check test test-long bench spec docs lock
 
@@ -14,15 +15,38 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml connector/pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e . -e connector
 	touch $@
 
+demo: setup
+	$(BIN)/altcredit demo
+
+serve: setup
+	$(BIN)/altcredit serve
+
 check: setup
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/bandit -q -r src connector/src -c pyproject.toml
+	$(BIN)/bandit -q -lll -r src connector/src -c pyproject.toml
+	$(BIN)/python -m tools.breaking spec/altscore.openapi.json <($(BIN)/altcredit openapi)
 
 test: setup
 	$(BIN)/pytest -q -m "not long"
 
 test-long: setup
 	$(BIN)/pytest -q
+
+bench: setup
+	$(BIN)/python -m bench
+
+spec: setup
+	$(BIN)/altcredit openapi > spec/altscore.openapi.json
+
+docs: setup
+	$(BIN)/python -m tools.settings_table > docs/settings.md
+	$(BIN)/python -m tools.command_pages > docs/commands.md
+
+# Resolve the requirements anew: the newest versions that pyproject.toml allows, with their hashes and no addresses.
+lock: setup
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --upgrade -q pyproject.toml -o requirements/base.txt
+	$(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --upgrade -q pyproject.toml --group dev --group bench -o requirements/dev.txt

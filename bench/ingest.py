@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import cProfile
 import json
+import os
 import pstats
 import random
 import tempfile
@@ -31,7 +32,7 @@ from altcredit.engine.ingestion import Envelope, bronze
 from altcredit.engine.ingestion.validation import check
 from altcredit.engine.retailers.gstin import check_character
 from altcredit.runtime import schema, strict_json
-from altcredit.runtime.db import Database
+from altcredit.runtime.db import Connection, Database
 from altcredit.runtime.keys import KeyProvider, Keyring
 from altcredit.runtime.postgres import Server
 
@@ -103,6 +104,10 @@ async def timed(work: list[Callable[[], Awaitable[Any]]], clients: int) -> tuple
     return (time.perf_counter() - wall) * 1e3 / len(work), (time.process_time() - cpu) * 1e3 / len(work)
 
 
+async def admit_all(_db: Connection) -> None:
+    """Stand in for the quota, which is the API's."""
+
+
 class Bench:
     def __init__(self, pools: Database, lake: Path, batches: int) -> None:
         self.pools = pools
@@ -120,7 +125,7 @@ class Bench:
             batch_id = str(uuid.uuid4())
             return lambda: ingestion.submit(
                 self.pools, lake=self.lake, keyring=self.keyring, distributor_id=distributor_id, batch_id=batch_id,
-                erp_type="csv", body=body, now=NOW,
+                erp_type="csv", body=body, admit=admit_all, now=NOW,
             )  # fmt: skip
 
         return [one(*item) for item in self._bodies(distributors)]
@@ -205,7 +210,7 @@ def small_body() -> None:
 @contextlib.asynccontextmanager
 async def installation() -> AsyncIterator[tuple[Database, Path]]:
     with tempfile.TemporaryDirectory(prefix="altcredit-bench-") as home:
-        Path(home).chmod(0o755)
+        os.chmod(home, 0o755)
         server = Server(Path(home) / "postgres")
         dsn = await asyncio.to_thread(server.start)
         try:

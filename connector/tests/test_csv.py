@@ -95,6 +95,7 @@ def test_the_report_says_how_many_bills_are_usable_and_why_the_others_are_not() 
     [
         ("B1,soon,Shop,100", "have unreadable dates"),
         ("B1,01-05-2027,Shop,100", "are dated in the future"),
+        ("B1,01-05-1999,Shop,100", "are dated before the year 2000"),
         ("B1,01-05-2026,,100", "name no shop"),
         (",01-05-2026,Shop,100", "lack numbers"),
         ("B1,01-05-2026,Shop,", "lack amounts"),

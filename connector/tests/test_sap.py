@@ -10,7 +10,7 @@ import pytest
 from connector.tests.fake_sap import FakeSap
 from connector.tests.harness import Site
 
-from altcredit_connector.push import IST
+from altcredit_connector.staging import IST
 
 TODAY = datetime.now(IST).date()
 GSTIN = "27AAPFU0939F1ZV"

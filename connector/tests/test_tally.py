@@ -12,7 +12,7 @@ import pytest
 from connector.tests.fake_tally import Bill, FakeTally, Voucher, envelope
 from connector.tests.harness import Site
 
-from altcredit_connector.push import IST
+from altcredit_connector.staging import IST
 
 TODAY = datetime.now(IST).date()
 GUPTA, GSTIN = "Gupta Kirana & Sons", "27AAPFU0939F1ZV"

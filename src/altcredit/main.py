@@ -8,7 +8,14 @@ from altcredit.runtime.settings import Settings
 
 def run() -> None:
     """Entry point of the console script and of ``python -m altcredit``."""
-    sys.exit(app.main(sys.argv[1:], {"api": serve_api, "worker": run_worker}))
+    sys.exit(app.main(sys.argv[1:], {"api": serve_api, "worker": run_worker}, openapi_document))
+
+
+def openapi_document() -> bytes:
+    """Return AltScore's OpenAPI 3.1 document."""
+    from altcredit.api.altscore.surface import document
+
+    return document()
 
 
 def serve_api(settings: Settings) -> None:

@@ -39,7 +39,12 @@ def test_no_statement_hides_outside_the_modules_that_hold_sql() -> None:
     for module in pkgutil.walk_packages(altcredit.__path__, "altcredit."):
         last = module.name.rsplit(".", 1)[-1]
         spec = module.module_finder.find_spec(module.name, None)  # type: ignore[call-arg]
-        if last in (*_HOLDERS, "schema", "doctor", "backup") or any(f".{room}." in module.name for room in ("migrations", "pipeline")) or spec is None or not spec.origin:
+        if (
+            last in (*_HOLDERS, "schema", "doctor", "backup")
+            or any(f".{room}." in module.name for room in ("migrations", "pipeline"))
+            or spec is None
+            or not spec.origin
+        ):
             continue
         with open(spec.origin, encoding="utf-8") as source:
             tree = ast.parse(source.read())

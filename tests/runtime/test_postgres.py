@@ -45,6 +45,26 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Path]:
+    """A cluster that was made, started and stopped once."""
+    folder = Path(tempfile.mkdtemp(prefix="altcredit-pg-"))
+    folder.chmod(0o755)
+    server = Server(folder, durable=False)
+    server.start()
+    server.stop()
+    yield folder / "postgres"
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def made(home: Path, cluster: Path) -> Path:
+    """A home folder with a cluster of its own, not running."""
+    subprocess.run(["cp", "-a", cluster, home], check=True)
+    (home / "postgres" / "postgresql.conf").unlink()  # it names the port that others were given too
+    return home
+
+
 def query(dsn: str, sql: str) -> object:
     async def run() -> object:
         connection = await asyncpg.connect(dsn)
@@ -83,8 +103,8 @@ def test_a_started_server_takes_the_password_that_only_its_owner_can_read(home: 
     assert query(dsn, "SHOW synchronous_commit") == "on"
 
 
-def test_a_server_that_runs_is_joined(home: Path) -> None:
-    first, second = Server(home, durable=False), Server(home)
+def test_a_server_that_runs_is_joined(made: Path) -> None:
+    first, second = Server(made, durable=False), Server(made)
     assert first.start() == second.start()
     assert (first.started, second.started) == (True, False)
 
@@ -104,17 +124,17 @@ def child_environment() -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "HOME": "/nonexistent"}
 
 
-def test_no_acknowledged_row_is_lost_when_postmaster_and_application_are_killed(home: Path) -> None:
-    dsn = Server(home).start()
+def test_no_acknowledged_row_is_lost_when_postmaster_and_application_are_killed(made: Path) -> None:
+    dsn = Server(made).start()
     query(dsn, "CREATE TABLE kept (n int)")
     writer = subprocess.Popen([sys.executable, "-c", WRITE, dsn], stdout=subprocess.PIPE, env=child_environment())
     assert writer.stdout is not None
     acknowledged = [int(writer.stdout.readline()) for _ in range(200)][-1]
-    assert Server(home).alive()
-    os.kill(postmaster(home), signal.SIGKILL)
+    assert Server(made).alive()
+    os.kill(postmaster(made), signal.SIGKILL)
     writer.kill()
     acknowledged = max([acknowledged, *map(int, writer.communicate()[0].split())])
-    again = Server(home)
+    again = Server(made)
     assert not again.alive()
     assert again.start() == dsn
     assert again.started
@@ -134,10 +154,10 @@ asyncio.run(main())
 """
 
 
-def test_a_stale_pid_file_does_not_count_even_when_its_number_is_taken(home: Path) -> None:
-    server = Server(home, durable=False)
+def test_a_stale_pid_file_does_not_count_even_when_its_number_is_taken(made: Path) -> None:
+    server = Server(made, durable=False)
     dsn = server.start()
-    pid_file = home / "postgres" / "data" / "postmaster.pid"
+    pid_file = made / "postgres" / "data" / "postmaster.pid"
     stale = pid_file.read_text().split("\n", 1)[1]
     server.stop()
     pid_file.write_text(f"{os.getpid()}\n{stale}")
@@ -145,8 +165,8 @@ def test_a_stale_pid_file_does_not_count_even_when_its_number_is_taken(home: Pat
     assert server.started
 
 
-def test_the_port_is_kept_where_it_is_free(home: Path) -> None:
-    server = Server(home, durable=False)
+def test_the_port_is_kept_where_it_is_free(made: Path) -> None:
+    server = Server(made, durable=False)
     dsn = server.start()
     server.stop()
     assert server.start() == dsn
@@ -158,18 +178,18 @@ def test_the_port_is_kept_where_it_is_free(home: Path) -> None:
     assert query(moved, "SELECT 1") == 1
 
 
-def test_a_port_that_was_asked_for_and_is_taken_is_refused(home: Path) -> None:
+def test_a_port_that_was_asked_for_and_is_taken_is_refused(made: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ServerFailed, match=rf"{port} .*ALTCREDIT_PG_PORT"):
-            Server(home, durable=False, port=port).start()
+            Server(made, durable=False, port=port).start()
 
 
-def test_a_cluster_of_another_major_version_is_refused_with_the_way_to_move_it(home: Path) -> None:
-    server = Server(home, durable=False)
+def test_a_cluster_of_another_major_version_is_refused_with_the_way_to_move_it(made: Path) -> None:
+    server = Server(made, durable=False)
     server.start()
     server.stop()
-    version = home / "postgres" / "data" / "PG_VERSION"
+    version = made / "postgres" / "data" / "PG_VERSION"
     version.write_text("16\n")
     with pytest.raises(ClusterUnusable, match=r"PostgreSQL 16.*version 18.*db dump.*db restore"):
         server.start()
@@ -183,16 +203,15 @@ def test_a_half_made_cluster_is_made_anew(home: Path) -> None:
     assert query(Server(home, durable=False).start(), "SELECT 1") == 1
 
 
-def test_a_server_that_cannot_start_says_what_it_logged(home: Path) -> None:
-    (home / "postgres").mkdir()
-    (home / "postgres" / "postgresql.local.conf").write_text("shared_buffers = lots\n")
+def test_a_server_that_cannot_start_says_what_it_logged(made: Path) -> None:
+    (made / "postgres" / "postgresql.local.conf").write_text("shared_buffers = lots\n")
     with pytest.raises(ServerFailed, match="shared_buffers"):
-        Server(home, durable=False).start()
+        Server(made, durable=False).start()
 
 
-def test_stopping_where_nothing_runs_is_no_error(home: Path) -> None:
-    Server(home).stop()
-    server = Server(home, durable=False)
+def test_stopping_where_nothing_runs_is_no_error(made: Path) -> None:
+    Server(made).stop()
+    server = Server(made, durable=False)
     server.start()
     server.stop()
     server.stop()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from altcredit.simulator.label import label, material, overdue
+from altcredit.simulator.label import label, material, overdue, queue
 from altcredit.simulator.ledger import Bills, Credits, History, no_bills, no_credits, stack
 from altcredit.simulator.population import draw
 
@@ -76,6 +76,13 @@ def test_a_residue_of_two_percent_or_a_hundred_rupees_closes_a_bill():
     assert one(big, [money(T - 50, 50_000)])[0] is True
 
 
+def test_residues_that_receipts_leave_of_their_bills_are_no_arrear_together():
+    bills = [bill(T - 200 + 5 * n, 10_000) for n in range(20)]
+    paid = [money(T - 190 + 5 * n, 9_850, of=n) for n in range(20)]  # 3,000 rupees in all
+    assert one(bills, paid) == (False, False, False)
+    assert one(bills, [money(T - 90, 197_000)])[0] is True  # the same money, meant for no bill in particular
+
+
 def test_a_balance_below_a_thousand_rupees_is_not_material():
     assert one([bill(T - 60, 999)])[0] is False
     assert one([bill(T - 60, 1_000)])[0] is True
@@ -123,7 +130,8 @@ def test_overdue_equals_a_ledger_kept_bill_by_bill():
     rng = np.random.default_rng(4)
     for _ in range(200):
         days = np.sort(rng.integers(T - 120, T + 60, 12))
-        bills = stack([bill(int(d), int(rng.integers(200, 20_000))) for d in days])
+        table = stack([bill(int(d), int(rng.integers(200, 20_000))) for d in days])
+        bills = queue(table, np.arange(12), np.zeros(12, np.int64))
         paid = stack([money(int(rng.integers(T - 100, T + 80)), int(rng.integers(100, 20_000))) for _ in range(9)])
         found = overdue(lines=1, bills=bills, money=paid, first=T, last=T + 90)[0]
         for day in range(T, T + 91):

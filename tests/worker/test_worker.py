@@ -1,6 +1,7 @@
 """Workers as real processes on a real database."""
 
 import asyncio
+import re
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ import pytest
 from pgqueuer.core.executors import ScheduleExecutorFactoryParameters
 from pgqueuer.domain.types import CronEntrypoint, CronExpression
 
+from altcredit import subscriptions
 from altcredit.runtime import jobs, outbox, schema
 from altcredit.runtime.db import Database
 from altcredit.runtime.postgres import Server
@@ -249,5 +251,8 @@ async def note(_due: object) -> None:
     raise AssertionError("never due")
 
 
-def test_every_schedule_names_a_job_that_has_a_handler() -> None:
+def test_every_schedule_and_every_reaction_names_a_job_that_has_a_handler() -> None:
     assert {schedule.job for schedule in SCHEDULES} <= set(HANDLERS)
+    queued = set(re.findall(r'enqueue\(db, "([a-z.]+)"', Path(subscriptions.__file__).read_text()))
+    assert queued
+    assert queued <= set(HANDLERS)

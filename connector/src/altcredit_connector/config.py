@@ -143,12 +143,18 @@ def _tally(table: dict[str, Any], folder: Path) -> Tally:
 
 def _sap(table: dict[str, Any], folder: Path) -> Sap:
     return Sap(
-        url=str(table.get("url", "")).rstrip("/"),
+        url=_service_layer(str(table.get("url", ""))),
         company_db=str(table.get("company_db", "")),
         user=str(table.get("user", "")),
         start=_start(table),
         ca=folder / str(table["ca"]) if table.get("ca") else None,
     )
+
+
+def _service_layer(url: str) -> str:
+    """Return the address with the path of version 1, which alone is spoken here."""
+    url = url.rstrip("/")
+    return url if not url or url.endswith("/b1s/v1") else f"{url.removesuffix('/b1s/v2')}/b1s/v1"
 
 
 def too_open(path: Path) -> str | None:

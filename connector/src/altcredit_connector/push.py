@@ -4,7 +4,7 @@ import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,7 @@ from altcredit_connector.journal import Journal
 from altcredit_connector.quality import Quality
 from altcredit_connector.sending import Outcomes, Patience, Progress, Sender
 from altcredit_connector.sources import csv_file, sap, tally
-from altcredit_connector.staging import MAX_RECORDS, SourceError, Staged, Window, stage
-
-IST = timezone(timedelta(hours=5, minutes=30), "IST")
+from altcredit_connector.staging import IST, MAX_RECORDS, SourceError, Stage, Staged, Window
 
 
 @dataclass(slots=True)
@@ -60,15 +58,14 @@ def read(config: Config, secrets: Secrets | None, journal: Journal, progress: Pr
     """Queue what is new in the ERP since the last run; an ERP that fails half way keeps what was read so far."""
     reading = Reading()
     try:
-        for window in windows(config, secrets, journal, reading, now=now):
-            staged = stage(
-                journal,
-                window,
-                distributor_id=config.distributor_id,
-                now=now,
-                new_id=lambda: str(uuid.uuid4()),
-                limit=MAX_RECORDS,
-            )
+        stage = Stage(
+            journal,
+            distributor_id=config.distributor_id,
+            now=now,
+            new_id=lambda: str(uuid.uuid4()),
+            limit=MAX_RECORDS,
+        )
+        for staged in stage.run(windows(config, secrets, journal, reading, now=now)):
             reading.add(staged)
             progress.say(f"{reading.records:,} new or changed records in {reading.batches:,} batches")
     except SourceError as error:

@@ -21,6 +21,7 @@ ID_FIELDS: dict[Kind, str] = {
     "credit_note": "credit_note_id",
 }
 MAX_CREDIT = timedelta(days=366)
+EARLIEST = date(2000, 1, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +94,15 @@ def settle(total: Decimal, parts: dict[str, Decimal]) -> tuple[str | None, tuple
 def credible_due(due: date | None, on: date) -> date | None:
     """Return a due day that can be true: not before the bill, not more than a year after it; else None."""
     return due if due is not None and on <= due <= on + MAX_CREDIT else None
+
+
+def misdated(on: date | None, latest: date) -> str | None:
+    """Say why a day cannot be that of a document, to follow "2 bills"; None if it can."""
+    if on is None:
+        return "lack dates"
+    if on > latest:
+        return "are dated in the future"
+    return "are dated before the year 2000" if on < EARLIEST else None
 
 
 def kind_of(record: Record) -> Kind:

@@ -17,7 +17,9 @@ from altcredit_connector.push import Reading
 from altcredit_connector.quality import Quality
 from altcredit_connector.sending import Outcomes
 
-out = Console(highlight=False, soft_wrap=True)
+FILE_WIDTH = 160
+"""Columns where the output is not a terminal: log files need not break lines."""
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else FILE_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 ROWS_SHOWN = 20
 
@@ -46,7 +48,7 @@ class Shown:
         if self._task is None:
             self._task = self._bar.add_task("sending batches", total=total)
         self._bar.update(self._task, completed=done, total=total)
-        if not err.is_terminal:
+        if total and not err.is_terminal:
             self.say(f"sent {done} of {total} batches")
 
     def say(self, text: str) -> None:

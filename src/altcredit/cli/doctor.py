@@ -10,7 +10,7 @@ import msgspec
 
 from altcredit.cli.output import emit
 from altcredit.cli.session import settings
-from altcredit.runtime import clock, jobs, postgres, schema
+from altcredit.runtime import clock, jobs, outbox, postgres, schema
 from altcredit.runtime.db import UNAVAILABLE
 from altcredit.runtime.platform import Platform, opened
 from altcredit.runtime.refusal import Refusal
@@ -100,8 +100,11 @@ async def _lake(platform: Platform) -> Finding:
 async def _jobs(platform: Platform) -> Finding:
     async with platform.database.transaction() as db:
         held = await jobs.held(db)
-    text = f"{len(held)} jobs gave up: {', '.join(sorted({one.name for one in held}))}" if held else "no job gave up"
-    return Finding(check="jobs", ok=not held, finding=text)
+        events = await outbox.held(db)
+    text = f"{len(held)} jobs gave up: {', '.join(sorted({one.job for one in held}))}" if held else "no job gave up"
+    if events:
+        text += f"; {len(events)} events have reactions that failed"
+    return Finding(check="jobs", ok=not held and not events, finding=text)
 
 
 _CHECKS: dict[str, Callable[[Platform], Awaitable[Finding]]] = {

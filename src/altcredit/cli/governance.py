@@ -7,6 +7,7 @@ import cyclopts
 
 from altcredit.cli.output import emit, say
 from altcredit.cli.session import run
+from altcredit.runtime import clock
 from altcredit.runtime.platform import Platform
 
 consents = cyclopts.App(name="consent", help="Consent records.")
@@ -70,3 +71,84 @@ def _export(consent_id: str) -> dict[str, Any]:
         }
 
     return run(work)
+
+
+@models.command(name="list")
+def list_models(*, json: Json = False) -> None:
+    """List the model versions, newest first."""
+    from altcredit.engine import registry
+
+    async def work(platform: Platform) -> Any:
+        async with platform.database.transaction() as db:
+            return await registry.list_versions(db)
+
+    rows = [
+        {
+            "version": one.version,
+            "aliases": list(one.aliases),
+            "data_origin": one.data_origin,
+            "sha256": one.sha256,
+        }
+        for one in run(work)
+    ]
+    emit(rows, json=json)
+
+
+@models.command
+def approve(version: str, *, person: str) -> None:
+    """
+    Sign for the promotion of a version; it takes two people.
+
+    Parameters
+    ----------
+    person: str
+        Who signs.
+    """
+    from altcredit.engine import registry
+
+    async def work(platform: Platform) -> list[str]:
+        async with platform.database.transaction() as db:
+            return await registry.approve(db, version=version, actor=f"person:{person}", now=clock.now())
+
+    say(f"{version} was signed for by {', '.join(run(work))}.")
+
+
+@models.command
+def promote(version: str, *, person: str) -> None:
+    """
+    Make a version the champion, effective with the next job.
+
+    Parameters
+    ----------
+    person: str
+        Who promotes; somebody else must have approved (in development one person suffices).
+    """
+    from altcredit.engine import registry
+
+    async def work(platform: Platform) -> Any:
+        environment = platform.settings.environment
+        async with platform.database.transaction() as db:
+            return await registry.promote(
+                db, version=version, actor=f"person:{person}", environment=environment, now=clock.now()
+            )
+
+    emit(run(work), json=False)
+
+
+@models.command
+def rollback(*, person: str) -> None:
+    """
+    Put the champion's predecessor back in office.
+
+    Parameters
+    ----------
+    person: str
+        Who decides.
+    """
+    from altcredit.engine import registry
+
+    async def work(platform: Platform) -> Any:
+        async with platform.database.transaction() as db:
+            return await registry.rollback(db, actor=f"person:{person}", now=clock.now())
+
+    emit(run(work), json=False)

@@ -14,6 +14,7 @@ import cyclopts
 from altcredit.cli.output import say
 from altcredit.cli.session import settings
 from altcredit.runtime import log, postgres, schema
+from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
 
 Role = Literal["all", "api", "worker"]
@@ -45,18 +46,20 @@ def register(app: cyclopts.App, roles: Mapping[str, Callable[[Settings], None]])
         dsn = postgres.ensure(chosen)
         if chosen.environment != "production":
             asyncio.run(schema.upgrade(dsn))
+        server = None if chosen.database_url else postgres.embedded(chosen)
         try:
-            Supervisor(tuple(roles)).run()
+            Supervisor(tuple(roles), server).run()
         finally:
-            if not chosen.database_url and not keep_database:
-                postgres.Server(chosen.home_path, pg_bin=chosen.pg_bin, port=chosen.pg_port).stop()
+            if server is not None and not keep_database:
+                server.stop()
 
 
 class Supervisor:
     """Starts one process a role, starts again what dies, and stops all of them when it is told to stop."""
 
-    def __init__(self, roles: tuple[str, ...]) -> None:
+    def __init__(self, roles: tuple[str, ...], server: postgres.Server | None) -> None:
         self.roles = roles
+        self.server = server
         self.children: dict[str, subprocess.Popen[bytes]] = {}
         self.started: dict[str, float] = {}
         self.pauses: dict[str, float] = {}
@@ -71,6 +74,7 @@ class Supervisor:
             self._start(role)
         while not self.stopping:
             self._look()
+            self._keep_database()
             time.sleep(0.2)
         for child in self.children.values():
             if child.poll() is None:
@@ -82,6 +86,15 @@ class Supervisor:
                 log.warning("process_killed", process=role, pid=child.pid)
                 child.kill()
                 child.wait()
+
+    def _keep_database(self) -> None:
+        """Start the embedded server again when it was killed; it keeps its port, and the processes find it there."""
+        if self.server is not None and not self.server.alive():
+            log.warning("database_died")
+            try:
+                self.server.start()
+            except Refusal as refusal:
+                log.warning("database_not_started", error=type(refusal).__name__)
 
     def _stop(self, number: int, _frame: object) -> None:
         if not self.stopping:

@@ -42,7 +42,7 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
 
 def frame_of(table: pa.Table) -> pd.DataFrame:
     """Return a training table as the models take it: ``defaulted`` is missing while a label is not mature."""
-    frame = table.to_pandas()
+    frame: pd.DataFrame = table.to_pandas()
     frame["defaulted"] = frame.pop("default").astype("boolean").where(frame.pop("mature"))
     frame["distributor_id"] = [feed[0] if len(feed) else None for feed in frame.pop("feed")]
     return frame

@@ -48,7 +48,7 @@ async def refresh(
     lake: Lake,
     *,
     batch_ids: Collection[str],
-    as_of: date,
+    today: date,
     scope_of: ScopeOf,
     score: Score,
     retailer_ids: Collection[str] = (),
@@ -69,19 +69,41 @@ async def refresh(
     scope = await scope_of(concerned)
     if not scope:
         return clock.timings(retailers=0, scored=0)
-    norms = await asyncio.to_thread(stored_norms, lake, snapshot, as_of)
-    table = await asyncio.to_thread(gold, lake, snapshot, as_of=as_of, scope=scope, distributor_norms=norms)
-    clock.done("gold")
-    scored = await score(table)
-    clock.done("score")
-    return clock.timings(retailers=table.num_rows, scored=scored)
+    retailers = scored = 0
+    for as_of, accounts in by_day(snapshot, scope, today).items():
+        norms = await asyncio.to_thread(stored_norms, lake, snapshot, as_of)
+        table = await asyncio.to_thread(gold, lake, snapshot, as_of=as_of, scope=accounts, distributor_norms=norms)
+        clock.done("gold")
+        retailers += table.num_rows
+        scored += await score(table)
+        clock.done("score")
+    return clock.timings(retailers=retailers, scored=scored)
+
+
+def by_day(snapshot: Snapshot, scope: Scope, today: date) -> dict[date, list[tuple[str, str]]]:
+    """
+    Return the accounts by the day as of which their shop is judged: the newest day that any of its feeds reaches.
+
+    A bill whose receipt cannot have arrived yet is not a late bill: a ledger is judged at the end of what is known of
+    it, never later. How old that is, the reader of a score is told (contract A7). Shops without a feed are left out.
+    """
+    accounts: dict[str, list[tuple[str, str]]] = {}
+    for retailer, distributor in scope:
+        accounts.setdefault(retailer, []).append((retailer, distributor))
+    days: dict[date, list[tuple[str, str]]] = {}
+    for pairs in accounts.values():
+        feeds = [snapshot.feeds[distributor].watermark for _, distributor in pairs if distributor in snapshot.feeds]
+        reached = max((day for day in feeds if day is not None), default=None)
+        if reached is not None:
+            days.setdefault(min(reached, today), []).extend(pairs)
+    return days
 
 
 async def nightly(
     database: Database,
     lake: Lake,
     *,
-    as_of: date,
+    today: date,
     now: datetime,
     scope_of: ScopeOf,
     score: Score,
@@ -93,7 +115,7 @@ async def nightly(
     await compact(database, lake, now=now, report=report)
     clock.done("compact")
     timings = await _score_all(
-        database, lake, clock=clock, as_of=as_of, now=now, scope_of=scope_of, score=score, rows_per_score=rows_per_score
+        database, lake, clock=clock, today=today, now=now, scope_of=scope_of, score=score, rows_per_score=rows_per_score
     )
     await sweep(database, lake, now=now)
     return timings
@@ -103,7 +125,7 @@ async def rebuild(
     database: Database,
     lake: Lake,
     *,
-    as_of: date,
+    today: date,
     now: datetime,
     scope_of: ScopeOf,
     score: Score,
@@ -115,7 +137,7 @@ async def rebuild(
     await compact(database, lake, now=now, rebuild=True, report=report)
     clock.done("silver")
     timings = await _score_all(
-        database, lake, clock=clock, as_of=as_of, now=now, scope_of=scope_of, score=score, rows_per_score=rows_per_score
+        database, lake, clock=clock, today=today, now=now, scope_of=scope_of, score=score, rows_per_score=rows_per_score
     )
     await sweep(database, lake, now=now)
     return timings
@@ -126,7 +148,7 @@ async def _score_all(
     lake: Lake,
     *,
     clock: "_Stages",
-    as_of: date,
+    today: date,
     now: datetime,
     scope_of: ScopeOf,
     score: Score,
@@ -135,21 +157,23 @@ async def _score_all(
     async with database.transaction() as db:
         snapshot = await store.snapshot(db)
     scope = await scope_of(None)
-    norms = await asyncio.to_thread(measure_norms, lake, snapshot, as_of=as_of, scope=scope)
-    await _store_norms(database, lake, snapshot, as_of=as_of, norms=norms, now=now)
-    clock.done("norms")
-    table = await asyncio.to_thread(gold, lake, snapshot, as_of=as_of, scope=scope, distributor_norms=norms)
-    clock.done("gold")
-    scored = 0
-    for start in range(0, table.num_rows, rows_per_score):
-        scored += await score(table.slice(start, rows_per_score))
-    clock.done("score")
-    return clock.timings(retailers=table.num_rows, scored=scored)
+    retailers = scored = 0
+    for as_of, accounts in sorted(by_day(snapshot, scope, today).items()):
+        norms = await asyncio.to_thread(measure_norms, lake, snapshot, as_of=as_of, scope=scope)
+        await _store_norms(database, lake, snapshot, as_of=as_of, norms=norms, now=now)
+        clock.done("norms")
+        table = await asyncio.to_thread(gold, lake, snapshot, as_of=as_of, scope=accounts, distributor_norms=norms)
+        clock.done("gold")
+        retailers += table.num_rows
+        for start in range(0, table.num_rows, rows_per_score):
+            scored += await score(table.slice(start, rows_per_score))
+        clock.done("score")
+    return clock.timings(retailers=retailers, scored=scored)
 
 
 async def compact(
     database: Database, lake: Lake, *, now: datetime, rebuild: bool = False, report: Report = silent
-) -> store.Snapshot:
+) -> Snapshot:
     """
     Fold all batches into the base (``rebuild``: make it anew from bronze) and return the snapshot that has it.
 
@@ -173,7 +197,7 @@ async def compact(
     except store.BaseMoved:
         for file in made.files:
             files.delete(lake.root, file.path)
-    await asyncio.to_thread(compaction.finish, lake, base_version=current.base_version)
+    await asyncio.to_thread(compaction.finish, lake, base_version=current.base_version, kept=made.files)
     async with database.transaction() as db:
         return await store.snapshot(db)
 

@@ -1,66 +1,53 @@
 """
 From the lake to recorded scores: what a batch, a consent or the night asks for.
 
-Slow parts (DuckDB, XGBoost) run in a thread, so that a worker's heartbeats go on; everything is recorded in one
-transaction at the end, so that a run that is killed is simply run again. Only retailers with a live consent are scored,
-from the ledgers of the distributors that it names (contract C2), and consent is read again before anything is kept.
+``runs.py`` computes; here is what it is computed for: who may be scored (a live consent, from the ledgers of the
+distributors that it names, contract C2), by which model, and how the outcome is kept. Consent is read again in the
+transaction that keeps it, and a run that is killed is simply run again.
 """
 
 import asyncio
-import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from functools import partial
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from altcredit.engine import consent, ingestion, registry, scoring
-from altcredit.pipeline.features.gold import gold, measure_norms, standings
-from altcredit.pipeline.lake import compaction, store
-from altcredit.pipeline.lake.engine import Lake
-from altcredit.pipeline.lake.files import delete, described, write_table
+from altcredit.pipeline import runs
+from altcredit.pipeline.features.gold import Scope, standings
+from altcredit.pipeline.lake import store
+from altcredit.pipeline.lake.engine import EngineName, Lake
 from altcredit.pipeline.lake.progress import Report, silent
-from altcredit.pipeline.lake.reading import touched
-from altcredit.pipeline.lake.tables import LakeFile, Snapshot
+from altcredit.pipeline.lake.tables import LakeFile
 from altcredit.pipeline.models import Model, predict
 from altcredit.pipeline.models.warm import Warm
-from altcredit.runtime.db import Connection
+from altcredit.pipeline.runs import Timings
 from altcredit.runtime.platform import Platform
 
 INDIA = ZoneInfo("Asia/Kolkata")
-# As many uncompacted batches as a refresh reads without noticing.
-COMPACT_AFTER = 64
-# No read of the lake lasts longer.
-GRACE = timedelta(hours=1)
-# Retailers that are computed and recorded together by the nightly run.
-CHUNK = 20_000
 
-Scored = tuple[scoring.Assessment, scoring.Standing]
-Scope = Mapping[str, Sequence[str]]
-
-
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run did: retailers scored, retailers that were too thin, batches completed; seconds by stage."""
-
-    scored: int
-    thin: int
-    batches: int
-    seconds: dict[str, float]
+Assessed = list[tuple[scoring.Assessment, scoring.Standing]]
 
 
 class Scorer:
     """Scores retailers; one a process, with the lake's engine open and the champion loaded."""
 
-    def __init__(self, platform: Platform, *, threads: int = 2, policy: scoring.Policy = scoring.POLICY) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        *,
+        threads: int = 2,
+        engine: EngineName = "duckdb",
+        policy: scoring.Policy = scoring.POLICY,
+    ) -> None:
+        """:raises EngineMissing: the engine asked for is not installed."""
         self.platform = platform
         self.policy = policy
-        self.lake = Lake(platform.settings.lake_path, threads=threads)
+        self.lake = Lake(platform.settings.lake_path, threads=threads, engine=engine)
         models = platform.settings.home_path / "models"
         self.warm = Warm(models, verify=partial(platform.signing.verify, "model"), threads=threads)
 
@@ -68,140 +55,80 @@ class Scorer:
         """Close the lake's engine."""
         self.lake.close()
 
-    async def refresh(self, *, batch_ids: Sequence[str], retailer_ids: Sequence[str], now: datetime) -> Run:
-        """
-        Score the retailers that these batches touched, and these retailers; then call the batches complete.
-
-        :raises ModelUnknown: no model is champion yet. The batches are completed all the same.
-        """
-        clock = _Stages()
-        database = self.platform.database
-        async with database.transaction() as db:
-            snapshot = await store.snapshot(db)
+    async def refresh(self, *, batch_ids: Sequence[str], retailer_ids: Sequence[str], now: datetime) -> Timings:
+        """Score the retailers that these batches touched, and these retailers; then call the batches complete."""
+        timings = await runs.refresh(
+            self.platform.database,
+            self.lake,
+            batch_ids=batch_ids,
+            retailer_ids=retailer_ids,
+            today=now.astimezone(INDIA).date(),
+            scope_of=partial(self._scope, now),
+            score=partial(self._score, now),
+        )
+        async with self.platform.database.transaction() as db:
             files = await store.batch_files(db, batch_ids=batch_ids)
             feeds = await ingestion.feeds(db)
-        wanted = set(retailer_ids)
-        wanted |= await asyncio.to_thread(touched, self.lake, snapshot, files)
-        clock.at("touched")
-        scored, thin = await self._score(snapshot, wanted, now, clock) if wanted else ([], 0)
         completeness = await asyncio.to_thread(self._completeness, feeds, files)
-        async with database.transaction() as db:
-            kept = await self._keep(scored, db, now)
+        async with self.platform.database.transaction() as db:
             for batch_id in batch_ids:
                 await ingestion.complete(db, batch_id=batch_id, completeness=completeness.get(batch_id), now=now)
-        clock.at("recorded")
-        return Run(scored=kept, thin=thin, batches=len(batch_ids), seconds=clock.seconds)
+        return timings
 
-    async def nightly(self, *, now: datetime, report: Callable[[str, int, int], None] = lambda *_: None) -> Run:
-        """Measure the distributors' norms and score everybody with a live consent, chunk by chunk."""
-        clock = _Stages()
-        async with self.platform.database.transaction() as db:
-            scope = await consent.scorable(db, now=now)
-            snapshot = await store.snapshot(db)
-        if scope:
-            snapshot = await self._measure_norms(snapshot, scope, now)
-        clock.at("norms")
-        everybody, kept, thin = sorted(scope), 0, 0
-        for start in range(0, len(everybody), CHUNK):
-            scored, few = await self._score(snapshot, set(everybody[start : start + CHUNK]), now, clock)
-            async with self.platform.database.transaction() as db:
-                kept += await self._keep(scored, db, now)
-            thin += few
-            report("scored", min(start + CHUNK, len(everybody)), len(everybody))
-        clock.at("recorded")
-        return Run(scored=kept, thin=thin, batches=0, seconds=clock.seconds)
+    async def nightly(self, *, now: datetime, rebuild: bool = False, report: Report = silent) -> Timings:
+        """Compact the lake and score everybody with a live consent. With ``rebuild``, silver is made anew."""
+        run = runs.rebuild if rebuild else runs.nightly
+        return await run(
+            self.platform.database,
+            self.lake,
+            today=now.astimezone(INDIA).date(),
+            now=now,
+            scope_of=partial(self._scope, now),
+            score=partial(self._score, now),
+            report=report,
+        )
 
-    async def compact(self, *, now: datetime, rebuild: bool = False, report: Report = silent) -> int:
-        """Fold the batches since the base into a new base; return how many. With ``rebuild``, all of bronze anew."""
-        async with self.platform.database.transaction() as db:
-            snapshot = await store.snapshot(db, rebuild=rebuild)
-        if not snapshot.deltas:
-            return 0
-        done = await asyncio.to_thread(partial(compaction.compact, self.lake, snapshot, rebuild=rebuild, report=report))
-        async with self.platform.database.transaction() as db:
-            await store.publish_base(
-                db, added=done.files, replaces=snapshot, covers=done.covers, buckets=done.buckets, now=now
-            )
-        await asyncio.to_thread(compaction.finish, self.lake, base_version=snapshot.base_version)
-        return len(snapshot.deltas)
+    async def compact(self, *, now: datetime, report: Report = silent) -> None:
+        """Fold the batches since the base of silver into a new base."""
+        await runs.compact(self.platform.database, self.lake, now=now, report=report)
+        await runs.sweep(self.platform.database, self.lake, now=now)
 
-    async def collect_garbage(self, *, now: datetime) -> int:
-        """Delete files that were taken off the manifest an hour ago, and so have no reader left; return how many."""
-        async with self.platform.database.transaction() as db:
-            old = await store.garbage(db, removed_before=now - GRACE)
-        for _, path in old:
-            await asyncio.to_thread(delete, self.lake.root, path)
-        async with self.platform.database.transaction() as db:
-            await store.forget(db, file_ids=[file_id for file_id, _ in old])
-        return len(old)
+    async def compact_if_due(self, *, now: datetime) -> bool:
+        """Compact when a refresh would have to read many batches."""
+        return await runs.compact_if_due(self.platform.database, self.lake, now=now)
 
-    async def uncompacted(self) -> int:
-        """Return how many batches wait to be folded into the base."""
+    async def _scope(self, now: datetime, retailer_ids: Collection[str] | None) -> Scope:
         async with self.platform.database.transaction() as db:
-            return len((await store.snapshot(db)).deltas)
+            wanted = None if retailer_ids is None else sorted(retailer_ids)
+            found = await consent.scorable(db, now=now, retailer_ids=wanted)
+        return [(retailer, distributor) for retailer, distributors in found.items() for distributor in distributors]
 
-    async def _score(
-        self, snapshot: Snapshot, wanted: set[str], now: datetime, clock: "_Stages"
-    ) -> tuple[list[Scored], int]:
+    async def _score(self, now: datetime, table: pa.Table) -> int:
+        """Predict, explain, assess and record rows of gold; without a champion there is nothing to say yet."""
         async with self.platform.database.transaction() as db:
-            scope = await consent.scorable(db, now=now, retailer_ids=sorted(wanted))
-            if not scope:
-                return [], 0
             try:
                 model = await self.warm.champion(db)
             except registry.ModelUnknown:
-                return [], 0
-        return await asyncio.to_thread(self._assess, snapshot, scope, model, now, clock)
-
-    def _assess(
-        self, snapshot: Snapshot, scope: Scope, model: Model, now: datetime, clock: "_Stages"
-    ) -> tuple[list[Scored], int]:
-        norms = self._norms(snapshot)
-        scored: list[Scored] = []
-        thin = 0
-        for as_of, pairs in _by_day(snapshot, scope, now.astimezone(INDIA).date()).items():
-            table = gold(self.lake, snapshot, as_of=as_of, scope=pairs, distributor_norms=norms)
-            clock.at("features")
-            standing = list(standings(table))
-            assessable = [not scoring.is_thin(one) and scoring.why_insufficient(one) is None for one in standing]
-            estimates = iter(predict(table.filter(pa.array(assessable, pa.bool_())).to_pandas(), model))
-            clock.at("predicted")
-            for one, has_estimate in zip(standing, assessable, strict=True):
-                estimate = next(estimates) if has_estimate else None
-                assessment = scoring.assess(one, estimate, model=model.info, policy=self.policy)
-                if assessment is None:
-                    thin += 1
-                else:
-                    scored.append((assessment, one))
-            clock.at("assessed")
-        return scored, thin
-
-    async def _keep(self, scored: list[Scored], db: Connection, now: datetime) -> int:
-        """Record what still may be: a consent that ended meanwhile keeps its retailer's score from being kept."""
-        if not scored:
-            return 0
-        live = await consent.scorable(db, now=now, retailer_ids=[one.retailer_id for one, _ in scored])
-        kept = [(one, standing) for one, standing in scored if one.retailer_id in live]
-        await scoring.record(db, assessments=kept, now=now)
+                return 0
+        assessed = await asyncio.to_thread(self._assess, table, model)
+        async with self.platform.database.transaction() as db:
+            # A consent that ended meanwhile keeps its retailer's score from being kept.
+            live = await consent.scorable(db, now=now, retailer_ids=[one.retailer_id for one, _ in assessed])
+            kept = [(one, standing) for one, standing in assessed if one.retailer_id in live]
+            await scoring.record(db, assessments=kept, now=now)
         return len(kept)
 
-    def _norms(self, snapshot: Snapshot) -> pa.Table | None:
-        if not snapshot.norms:
-            return None
-        return pq.read_table(self.lake.path(snapshot.norms[0][1]))
-
-    async def _measure_norms(self, snapshot: Snapshot, scope: Scope, now: datetime) -> Snapshot:
-        today = now.astimezone(INDIA).date()
-        pairs = [(retailer, distributor) for retailer, distributors in scope.items() for distributor in distributors]
-        table = await asyncio.to_thread(
-            partial(measure_norms, self.lake, snapshot, as_of=_latest(snapshot, today), scope=pairs)
-        )
-        relative = store.norms_path(_latest(snapshot, today), snapshot.version)
-        await asyncio.to_thread(write_table, self.lake.path(relative), table)
-        async with self.platform.database.transaction() as db:
-            file = _described_norms(self.lake.root, relative, table.num_rows)
-            await store.publish_norms(db, file=file, now=now)
-            return await store.snapshot(db)
+    def _assess(self, table: pa.Table, model: Model) -> Assessed:
+        found = list(standings(table))
+        scorable = [not scoring.is_thin(one) and scoring.why_insufficient(one) is None for one in found]
+        estimates = iter(predict(table.filter(pa.array(scorable, pa.bool_())).to_pandas(), model))
+        assessed: Assessed = []
+        for standing, has_estimate in zip(found, scorable, strict=True):
+            estimate = next(estimates) if has_estimate else None
+            assessment = scoring.assess(standing, estimate, model=model.info, policy=self.policy)
+            if assessment is not None:
+                assessed.append((assessment, standing))
+        return assessed
 
     def _completeness(self, feeds: Mapping[str, ingestion.Feed], files: Sequence[LakeFile]) -> dict[str, float]:
         return {
@@ -235,42 +162,3 @@ def batch_completeness(table: pa.Table, feed: ingestion.Feed | None) -> float:
 
 def _share(part: float | None, whole: float) -> float:
     return (part or 0) / whole if whole else 1.0
-
-
-def _latest(snapshot: Snapshot, today: date) -> date:
-    days = [feed.watermark for feed in snapshot.feeds.values() if feed.watermark is not None]
-    return min(max(days, default=today), today)
-
-
-def _by_day(snapshot: Snapshot, scope: Scope, today: date) -> dict[date, list[tuple[str, str]]]:
-    """
-    Return the accounts to score, by the day as of which: the newest day that any of the shop's feeds reaches.
-
-    A bill whose receipt cannot have arrived yet is not a late bill: a ledger is judged at the end of what is known of
-    it, never later. How old that is, the reader is told (contract A7).
-    """
-    days: dict[date, list[tuple[str, str]]] = defaultdict(list)
-    for retailer_id, distributors in scope.items():
-        known = [snapshot.feeds[one].watermark for one in distributors if one in snapshot.feeds]
-        reached = max((day for day in known if day is not None), default=None)
-        if reached is not None:
-            days[min(reached, today)] += [(retailer_id, distributor) for distributor in distributors]
-    return days
-
-
-def _described_norms(root: Path, relative: str, rows: int) -> LakeFile:
-    return described(root, root / relative, layer="gold", kind="norms", rows=rows)
-
-
-class _Stages:
-    """Adds up the seconds that each stage took."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def at(self, stage: str) -> None:
-        """Book the time since the last call on ``stage``."""
-        now = time.perf_counter()
-        self.seconds[stage] = round(self.seconds.get(stage, 0.0) + now - self._last, 4)
-        self._last = now

@@ -150,6 +150,14 @@ class Server:
             if self._postmaster() is not None:
                 self._run("pg_ctl", "-D", self.data, "-w", "-t", _START_SECONDS, "-m", "fast", "stop")
 
+    def discard(self) -> None:
+        """Stop the server and delete its cluster, with every row in it."""
+        self.stop()
+        if self.cluster.exists() or self.cluster.is_symlink():
+            shutil.rmtree(self.cluster.resolve(), ignore_errors=True)
+            if self.cluster.is_symlink():
+                self.cluster.unlink()
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:

@@ -2,9 +2,9 @@
 HTTPS by uvicorn: TLS 1.3 only, client certificates on offer, several listeners in one event loop.
 
 A listener with a client authority *asks* for a certificate (``CERT_OPTIONAL``): most callers have none. One that is
-presented must verify. OpenSSL ends the handshake with an alert for a certificate that is expired, not yet valid, of
-another authority or not made for clients, and offers no way to answer such a caller in HTTP; so a certificate that the
-application gets to see is genuine and in its time, and it answers 401 for one that is absent, revoked or unknown.
+presented must verify. OpenSSL ends the handshake for a certificate that is expired, not yet valid, of another authority
+or not made for clients, and offers no way to answer such a caller in HTTP: it gets the TLS alert that says why. So the
+certificate that the application sees is a genuine one in its time; it answers 401 for one absent, revoked or unknown.
 There is no session resumption: a resumed session would bring back a certificate that was verified some time ago.
 
 The application finds the certificate by ``runtime.peer.peer_certificate``. The constants below limit a connection.
@@ -35,6 +35,7 @@ from altcredit.runtime.settings import Settings
 
 HEADER_BYTES = 32_768  # request line and headers together
 HANDSHAKE_SECONDS = 10.0
+GOODBYE_SECONDS = 2.0  # what a client gets to close its side
 HEADER_SECONDS = 10.0  # from the connection or the first byte of a request to the end of its headers
 BODY_SECONDS = 120.0  # from there to the end of its body: a thousand records over a slow line
 KEEP_ALIVE_SECONDS = 75
@@ -120,8 +121,46 @@ def _text(path: str) -> str:
         raise TlsUnusable(f"{path}: cannot be read ({error.strerror})") from error
 
 
+class _Handshake(ssl.SSLObject):
+    """
+    A TLS connection whose client is told why its handshake failed.
+
+    uvloop and asyncio hang up on an error without sending the alert that OpenSSL has written. So a failure is first
+    said to be a wait for more, which makes them send what is written, and is raised when they come again: when the
+    client has answered or hung up, or at the end of the time for a handshake.
+    """
+
+    outgoing: ssl.MemoryBIO
+    _failure: ssl.SSLError | None = None
+
+    def do_handshake(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            if isinstance(error, ssl.SSLCertVerificationError):
+                log.warning("client certificate refused: %s", error.verify_message)
+            if not self.outgoing.pending:
+                raise
+            self._failure = error
+            raise ssl.SSLWantReadError from error
+
+
+class _Context(ssl.SSLContext):
+    sslobject_class = _Handshake
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        connection = super().wrap_bio(incoming, outgoing, *args, **kwargs)
+        assert isinstance(connection, _Handshake)
+        connection.outgoing = outgoing
+        return connection
+
+
 def _context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = _Context(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.num_tickets = 0
     context.set_alpn_protocols(["http/1.1"])
@@ -265,6 +304,7 @@ class _Server(uvicorn.Server):
                 ssl=self.config.ssl,
                 backlog=self.config.backlog,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=GOODBYE_SECONDS,
             )
         ]
         await self.on_tick(0)  # fills in the headers of every answer before the first request

@@ -204,8 +204,8 @@ def _invoice(
     }
     if due >= day:  # the day number -1 stands for a due date that nobody wrote down
         record["due_date"] = due
-    if cash:
-        record["terms"] = "cash"
+    if cash or due == day:
+        record["terms"] = "cash" if cash else "credit"  # unless it is said, a bill that is due at once reads as cash
     if disputed:
         record["disputed"] = True
     return record

@@ -98,7 +98,7 @@ def bronze_table(
         pa.array(first.day.astype(np.int32)).cast(pa.date32()),
         pa.array(first.due.astype(np.int32), mask=first.due < 0).cast(pa.date32()),
         pa.array(np.add.reduceat(rows.amount, begin) if n else first.amount),
-        _word(("cash",), np.where(first.cash, 0, -1)),
+        _word(("cash", "credit"), np.where(first.cash, 0, np.where(first.due == first.day, 1, -1))),
         pa.array(np.ones(n, np.bool_), mask=~(first.disputed & invoice)),
         _word(("returned",), np.where(first.returned, 0, -1)),
         _allocations(rows, np.repeat(payment & ~single, size), size),

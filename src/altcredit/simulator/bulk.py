@@ -16,7 +16,6 @@ from altcredit.simulator import feed, population, stress
 from altcredit.simulator.bronze import BronzeFile, batch_name, bronze_table, known_us, write_file
 from altcredit.simulator.feed import Quality
 from altcredit.simulator.identity import retailer_id
-from altcredit.simulator.ledger import take
 from altcredit.simulator.seasons import day_number
 
 TOWN_DOCUMENTS = 200_000
@@ -85,10 +84,9 @@ def _town(
     rows.bill = np.where(rows.bill >= 0, rows.bill + offset, -1)
     names = pa.array([retailer_id(first + shop, seed) for shop in range(shops)])
     ids = pa.DictionaryArray.from_arrays(pa.array(people.shop.astype(np.int32)), names)
-    local = people.distributor[rows.line]
     received_at = datetime.combine(date.fromordinal(end + date(1970, 1, 1).toordinal()), time(6), UTC)
     for neighbour in range(LOCAL):
-        mine = take(rows, local == neighbour)
+        mine = feed.of_distributor(rows, people, neighbour)
         distributor_id = f"dist_{(town * LOCAL + neighbour) % distributors:016x}"
         batch_id = batch_name(seed, "bulk", town, neighbour)
         table = bronze_table(

@@ -42,7 +42,8 @@ CLEAN = Quality(missing_due=0, on_account=0, merged=0, cash=0, duplicates=0, cor
 
 class Documents(msgspec.Struct, kw_only=True):
     """
-    Documents as posted, in order of posting; a receipt that settles several bills is that many adjacent rows.
+    Documents as posted, by distributor and in order of posting. A receipt that settles several bills is that many
+    adjacent rows.
 
     ``number`` is unique within distributor and kind; ``bill`` is the number of the invoice settled or credited;
     ``version`` tells rows of one document apart that were posted more than once.
@@ -63,6 +64,12 @@ class Documents(msgspec.Struct, kw_only=True):
 
     def __len__(self) -> int:
         return len(self.line)
+
+
+def of_distributor(documents: Documents, population: Population, distributor: int) -> Documents:
+    """Return the documents of one distributor, in order of posting; columns are views."""
+    first, after = np.searchsorted(population.distributor[documents.line], [distributor, distributor + 1])
+    return Documents(**{name: getattr(documents, name)[first:after] for name in Documents.__struct_fields__})
 
 
 def starts(documents: Documents) -> Ints:
@@ -104,7 +111,7 @@ def post(
     consecutive: bool = True,
 ) -> Documents:
     """
-    Return all documents that were posted up to and with day ``until``, in order of posting.
+    Return all documents that were posted up to and with day ``until``, by distributor and in order of posting.
 
     ``consecutive`` gives every distributor numbers from 1 for each kind, in order of document date; without it (for
     bulk) numbers are only unique.
@@ -124,7 +131,8 @@ def post(
             rows.number[mine] = rank[rows.number[mine]]
         named = rows.bill >= 0
         rows.bill[named] = ranks[INVOICE][rows.bill[named]]
-    return take(rows, _order(rows, _arrives(rows, population.distributor[rows.line], quality, until)))
+    distributor = population.distributor[rows.line]
+    return take(rows, _order(rows, _arrives(rows, distributor, quality, until), distributor))
 
 
 def _ranks(rows: Documents, distributor: Ints) -> list[Ints]:
@@ -151,12 +159,13 @@ def _arrives(rows: Documents, distributor: Ints, quality: tuple[Quality, ...], u
     return arrives
 
 
-def _order(rows: Documents, arrives: Flags) -> Ints:
-    """Return the positions of the rows that arrive, in order of posting."""
+def _order(rows: Documents, arrives: Flags, distributor: Ints) -> Ints:
+    """Return the positions of the rows that arrive, by distributor and in order of posting."""
     at = np.flatnonzero(arrives)
     assert int(rows.number.max(initial=0)) < 2**36
     posted = rows.posted[at]
-    key = (posted - posted.min(initial=2**20)) << 42 | rows.kind[at] << 40 | rows.number[at] << 3 | rows.version[at]
+    day = distributor[at] << 12 | posted - posted.min(initial=2**20)
+    key = day << 42 | rows.kind[at] << 40 | rows.number[at] << 3 | rows.version[at]
     return at[np.argsort(key, kind="stable")]
 
 

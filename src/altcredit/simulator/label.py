@@ -3,7 +3,10 @@ The definition of default, exactly as contract A9 has it, on the true ledger.
 
 Money is applied in order of time within a line (a shop's account with one distributor): the first money pays the
 oldest bill, whatever it was meant for. Cash bills and disputed bills, the money that settled them, and returned
-payments are left out. A bill whose rest is at most max(₹100, 2 % of it) counts as closed.
+payments are left out. A bill whose rest is at most max(₹100, 2 %) of it counts as closed; where the money meant for a
+bill leaves no more than that, the rest is written off, so that many small residues are no arrear.
+
+Written from the contract, apart from the pipeline's own labels; tests/simulator/test_agreement.py holds the two equal.
 """
 
 import msgspec
@@ -26,35 +29,72 @@ class Labels(msgspec.Struct, kw_only=True):
     defaulted: Flags
 
 
-def counted(history: History) -> tuple[Bills, Ints, Credits]:
-    """Return the bills that can age, their numbers, and the credits that settle such bills or none in particular."""
+class Queue(msgspec.Struct, kw_only=True):
+    """The bills that can age, by line and day; ``told`` is the money that was meant for each."""
+
+    line: Ints
+    number: Ints
+    day: Ints
+    due: Ints
+    amount: Ints
+    told: Ints
+
+    def __len__(self) -> int:
+        return len(self.line)
+
+    @property
+    def tolerance(self) -> Floats:
+        """What may be left of a bill that counts as closed."""
+        tolerance: Floats = np.maximum(RESIDUE_FLOOR, RESIDUE_SHARE * self.amount)
+        return tolerance
+
+    @property
+    def owed(self) -> Ints:
+        """The amount of a bill without a residue that was written off."""
+        rest = self.amount - self.told
+        owed: Ints = np.where((rest > 0) & (rest <= self.tolerance), self.told, self.amount)
+        return owed
+
+
+def counted(history: History) -> tuple[Queue, Credits]:
+    """Return the bills that can age, and the money that pays such bills or none in particular."""
     bills, money = history.bills, history.credits
     ages = ~(bills.cash | bills.disputed)
-    for_these = (money.bill < 0) | ages[np.maximum(money.bill, 0)] if len(bills) else money.bill < 0
     number = np.flatnonzero(ages)
-    order = np.lexsort((number, bills.day[number], bills.line[number]))
-    return take(bills, number[order]), number[order], take(money, for_these & (money.returned_on < 0))
+    number = number[np.lexsort((number, bills.day[number], bills.line[number]))]
+    named = money.bill >= 0
+    pays = ~named
+    pays[named] = ages[money.bill[named]]
+    money = take(money, pays & (money.returned_on < 0))
+    meant = money.bill >= 0
+    told = np.bincount(money.bill[meant], money.amount[meant], minlength=len(bills)).astype(np.int64)
+    return queue(bills, number, told), money
 
 
-def overdue(*, lines: int, bills: Bills, money: Credits, first: int, last: int) -> Ints:
+def queue(bills: Bills, at: Ints, told: Ints) -> Queue:
+    """Return the bills at the positions ``at`` (in order of line and day); ``told`` is by position, too."""
+    return Queue(
+        line=bills.line[at], number=at, day=bills.day[at], due=bills.due[at], amount=bills.amount[at], told=told[at]
+    )
+
+
+def overdue(*, lines: int, bills: Queue, money: Credits, first: int, last: int) -> Ints:
     """
     Return the balance at least 30 days past due of each line (rows) on each day from ``first`` to ``last`` (columns).
 
     ``bills`` are sorted by line and day, and fall due in that order; both tables hold only what counts.
     """
-    days = last - first + 1
-    total = np.concatenate([[0], np.cumsum(bills.amount)])
+    days, owed = last - first + 1, bills.owed
+    total = np.concatenate([[0], np.cumsum(owed)])
     base = total[np.searchsorted(bills.line, np.arange(lines))]
-    aged = _by_day(lines, days, bills.line, bills.due + DAYS_PAST_DUE - first, bills.amount)
+    aged = _by_day(lines, days, bills.line, bills.due + DAYS_PAST_DUE - first, owed)
     paid = _by_day(lines, days, money.line, money.day - first, money.amount)
     balance = aged - paid
     row, column = np.nonzero(balance > 0)
     reached = base[row] + paid[row, column]
     partly = np.searchsorted(total[1:], reached, side="right")  # the oldest bill that is not wholly paid
     rest = total[partly + 1] - reached
-    amount = bills.amount[partly]
-    closed = rest <= np.maximum(RESIDUE_FLOOR, RESIDUE_SHARE * amount)
-    balance[row, column] -= np.where(closed, rest, 0)
+    balance[row, column] -= np.where(rest <= bills.tolerance[partly], rest, 0)
     open_balance: Ints = np.maximum(balance, 0)
     return open_balance
 
@@ -88,26 +128,23 @@ def by_shop(population: Population, by_line: Ints) -> Ints:
     return sums
 
 
-def can_age(population: Population, bills: Bills, money: Credits, t: int) -> Flags:
+def can_age(population: Population, bills: Queue, money: Credits, t: int) -> Flags:
     """Return which shops have, at the end of day t, an open bill that can be 30 days past due within 90 days."""
-    known = bills.day <= t
-    line = bills.line[known]
-    total = np.cumsum(bills.amount[known])
-    start = np.searchsorted(line, np.arange(population.lines))
-    base = np.concatenate([[0], total])[start]
+    bills = take(bills, bills.day <= t)
+    total = np.cumsum(bills.owed)
+    base = np.concatenate([[0], total])[np.searchsorted(bills.line, np.arange(population.lines))]
     seen = money.day <= t
     paid = np.bincount(money.line[seen], money.amount[seen], minlength=population.lines).astype(np.int64)
-    rest = np.minimum(total - base[line] - paid[line], bills.amount[known])
-    tolerance = np.maximum(RESIDUE_FLOOR, RESIDUE_SHARE * bills.amount[known])
-    open_ = (rest > tolerance) & (bills.due[known] + DAYS_PAST_DUE <= t + HORIZON)
+    rest = total - base[bills.line] - paid[bills.line]
+    open_ = (rest > bills.tolerance) & (bills.due + DAYS_PAST_DUE <= t + HORIZON)
     shops = np.zeros(population.shops, np.bool_)
-    shops[population.shop[line[open_]]] = True
+    shops[population.shop[bills.line[open_]]] = True
     return shops
 
 
 def label(population: Population, history: History, t: int) -> Labels:
     """Return every shop's label as of the end of day ``t``; the history must reach day t + 90."""
-    bills, _, money = counted(history)
+    bills, money = counted(history)
     floor = material(population, history, t)
     balance = overdue(lines=population.lines, bills=bills, money=money, first=t, last=t + HORIZON)
     late = by_shop(population, balance) >= floor[:, None]

@@ -1,8 +1,8 @@
 """
 A SAP Business One Service Layer for the demo: real HTTP, simulated books.
 
-Answers what a connector asks of one: ``Login`` with its two cookies, collections with ``UpdateDate ge``, pages by
-``Prefer: odata.maxpagesize`` and ``odata.nextLink``. Plain HTTP on loopback, read only.
+Answers what a connector asks of one: ``Login`` with its two cookies, collections with ``ge`` and ``le`` on dates, pages
+by ``Prefer: odata.maxpagesize`` and ``odata.nextLink``. Plain HTTP on loopback, read only.
 """
 
 import json
@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 Collections = Mapping[str, Sequence[Mapping[str, Any]]]
 
 _PREFIX = "/b1s/v1/"
-_SINCE = re.compile(r"UpdateDate ge '?(\d{4}-\d{2}-\d{2})")
+_BOUND = re.compile(r"(UpdateDate|DocDate) (ge|le) '?(\d{4}-\d{2}-\d{2})")
 _PAGE = 20  # the Service Layer's own default
 
 
@@ -51,9 +51,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _page(self, name: str, query: dict[str, str]) -> dict[str, Any]:
         rows: Sequence[Mapping[str, Any]] = self.collections[name]
-        since = _SINCE.search(query.get("$filter", ""))
-        if since is not None:
-            rows = [row for row in rows if row.get("UpdateDate", "9999") >= since[1]]
+        for field, bound, day in _BOUND.findall(query.get("$filter", "")):
+            rows = [row for row in rows if (row[field] >= day if bound == "ge" else row[field] <= day)]
         wanted = re.search(r"odata\.maxpagesize=(\d+)", self.headers.get("Prefer", ""))
         size, skip = int(wanted[1]) if wanted else _PAGE, int(query.get("$skip", "0"))
         page: dict[str, Any] = {"value": rows[skip : skip + size]}

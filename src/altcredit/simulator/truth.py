@@ -9,10 +9,11 @@ import msgspec
 import numpy as np
 
 from altcredit.simulator import label
-from altcredit.simulator.ledger import Bills, Credits, Flags, Floats, History, Ints, stack, take
+from altcredit.simulator.label import Queue
+from altcredit.simulator.ledger import Credits, Flags, Floats, History, Ints, stack, take
 from altcredit.simulator.population import Population
 
-R = TypeVar("R", Bills, Credits)
+R = TypeVar("R", Queue, Credits)
 
 PATHS_AT_ONCE = 40_000
 """Lines times copies that are simulated together: bounds the memory at about 200 MB."""
@@ -54,7 +55,7 @@ class Truth(msgspec.Struct, kw_only=True):
 def truth(life: Mechanism, *, paths: int, rng: np.random.Generator) -> Truth:
     """Return the truth as of the end of the day before ``life.day``, the PD from ``paths`` continuations a shop."""
     people, history, t = life.population, life.history(), life.day - 1
-    bills, _, money = label.counted(history)
+    bills, money = label.counted(history)
     floor = label.material(people, history, t)
     now = label.overdue(lines=people.lines, bills=bills, money=money, first=t, last=t)
     in_default = label.by_shop(people, now)[:, 0] >= floor
@@ -77,18 +78,18 @@ def settle(truth_at: Truth, population: Population, history: History) -> Truth:
     return msgspec.structs.replace(truth_at, defaulted=np.where(truth_at.eligible, seen.defaulted, -1))
 
 
-def _opening(lines: int, bills: Bills, money: Credits, t: int) -> tuple[Bills, Credits]:
+def _opening(lines: int, bills: Queue, money: Credits, t: int) -> tuple[Queue, Credits]:
     """
-    Return the few rows that give the same balances after t as the whole ledger does: bills not wholly paid by t, the
-    money already on the oldest of them, and money that is dated later.
+    Return the few rows that give the same balances after t as the whole ledger does: bills that are not paid by t or
+    may still be meant by money, what was paid of them, and money that is dated later.
     """
-    total = np.cumsum(bills.amount)
-    start = np.searchsorted(bills.line, np.arange(lines))
-    base = np.concatenate([[0], total])[start]
+    owed = bills.owed
+    total = np.cumsum(owed)
+    base = np.concatenate([[0], total])[np.searchsorted(bills.line, np.arange(lines))]
     known = money.day <= t
     paid = np.bincount(money.line[known], money.amount[known], minlength=lines).astype(np.int64)
-    rest = total - base[bills.line] > paid[bills.line]
-    closed = np.bincount(bills.line[~rest], bills.amount[~rest], minlength=lines).astype(np.int64)
+    open_ = (total - base[bills.line] > paid[bills.line]) | (owed > bills.told)
+    closed = np.bincount(bills.line[~open_], owed[~open_], minlength=lines).astype(np.int64)
     none = np.full(lines, -1)
     before = Credits(
         line=np.arange(lines),
@@ -98,28 +99,39 @@ def _opening(lines: int, bills: Bills, money: Credits, t: int) -> tuple[Bills, C
         note=np.zeros(lines, np.bool_),
         returned_on=none,
     )
-    return take(bills, rest), stack([before, take(money, ~known)])
+    return take(bills, open_), stack([before, take(money, ~known)])
 
 
 def _defaults(
-    life: Mechanism, opening: tuple[Bills, Credits], floor: Floats, times: int, rng: np.random.Generator
+    life: Mechanism, opening: tuple[Queue, Credits], floor: Floats, times: int, rng: np.random.Generator
 ) -> Ints:
     """Return in how many of ``times`` continuations each shop has a material overdue balance within 90 days."""
     lines, shops, first = life.population.lines, life.population.shops, life.day
     future = life.fork(times, rng)
     future.advance(first + 7 * WEEKS_AHEAD)
     after = future.history()
-    ages = ~(after.bills.cash | after.bills.disputed)
-    at = after.credits.bill - life.written  # earlier bills that still take money are ordinary ones
-    meant = ages[np.maximum(at, 0)] | (at < 0) if len(ages) else at < 0
-    bills = stack([_tiled(opening[0], times, lines), take(after.bills, ages)])
-    money = stack([_tiled(opening[1], times, lines), take(after.credits, meant & (after.credits.returned_on < 0))])
+    earlier = (after.credits.bill >= 0) & (after.credits.bill < life.written)  # bills of before t, all ordinary ones
+    late_money = take(after.credits, earlier & (after.credits.returned_on < 0))
+    after.credits.bill = np.where(earlier, -1, np.maximum(after.credits.bill - life.written, -1))
+    new, money = label.counted(after)
+    open_ = _tiled(opening[0], times, lines)
+    open_.told = open_.told + _meant(opening[0], late_money, times, lines)
+    bills = stack([open_, new])
     bills = take(bills, np.lexsort((np.arange(len(bills)), bills.day, bills.line)))
+    money = stack([_tiled(opening[1], times, lines), money])
     last = first - 1 + label.HORIZON
     balance = label.overdue(lines=lines * times, bills=bills, money=money, first=first, last=last)
     late = label.by_shop(future.population, balance) >= np.tile(floor, times)[:, None]
     bad: Ints = late.any(axis=1).reshape(times, shops).sum(axis=0)
     return bad
+
+
+def _meant(bills: Queue, money: Credits, times: int, lines: int) -> Ints:
+    """Return the money that later receipts mean for each earlier bill, copy after copy."""
+    order = np.argsort(bills.number)
+    at = order[np.searchsorted(bills.number, money.bill, sorter=order)] if len(bills) else money.bill
+    cell = money.line // lines * len(bills) + at
+    return np.bincount(cell, money.amount, minlength=times * len(bills)).astype(np.int64)
 
 
 def _tiled(rows: R, times: int, lines: int) -> R:

@@ -11,7 +11,7 @@ import numpy as np
 from altcredit.simulator import feed, population, stress, till
 from altcredit.simulator.feed import Documents, Quality, Shares
 from altcredit.simulator.label import HORIZON
-from altcredit.simulator.ledger import History, take
+from altcredit.simulator.ledger import History
 from altcredit.simulator.population import Population
 from altcredit.simulator.seasons import calendar_day, day_number
 from altcredit.simulator.shops import Account, Distributor, Erp, Group, Shop, name_shops
@@ -28,7 +28,7 @@ class World(msgspec.Struct, kw_only=True, dict=True):
     """
     Distributors, shops and their trade from ``start`` to ``today`` (the last day posted is the day before).
 
-    ``documents`` of all distributors are in order of posting; ``documents_of`` gives one distributor's. ``truths`` are
+    ``documents`` are by distributor and in order of posting; ``documents_of`` gives one distributor's. ``truths`` are
     those that were asked for, oldest first.
     """
 
@@ -49,7 +49,7 @@ class World(msgspec.Struct, kw_only=True, dict=True):
 
     def documents_of(self, distributor: int) -> Documents:
         """Return what distributor number ``distributor`` posted, in order of posting."""
-        return take(self.documents, self.population.distributor[self.documents.line] == distributor)
+        return feed.of_distributor(self.documents, self.population, distributor)
 
     def ledger_of(self, distributor: int) -> Documents:
         """Return what the books of a distributor hold in the end: each document once, in order of document date."""
@@ -150,7 +150,7 @@ def build(
     )
     books = tuple(d.quality for d in distributors)
     lines = feed.shares(people, books, rng)
-    groups = _cast(people, lines, wanted or {}, end, rng)
+    groups = _cast(people, wanted or {}, end, rng)
     life = MECHANISMS[mechanism](people, start=start, rng=rng)
     truths = []
     for before in sorted(as_of_weeks, reverse=True):
@@ -160,6 +160,7 @@ def build(
     life.advance(end)
     history = life.history()
     truths = [settle(t, people, history) if t.as_of + HORIZON < end else t for t in truths]
+    groups = _spoil(people, history, lines, (wanted or {}).get("insufficient", 0), groups)
     groups |= _choose(people, history, wanted or {}, groups, {d.number for d in distributors if d.erp != "tally_prime"})
     return World(
         seed=seed,
@@ -174,17 +175,14 @@ def build(
     )
 
 
-def _cast(
-    people: Population, lines: Shares, wanted: dict[Group, int], end: int, rng: np.random.Generator
-) -> dict[int, Group]:
-    """Give some shops of one distributor a late start, others poor books; return their groups."""
+def _cast(people: Population, wanted: dict[Group, int], end: int, rng: np.random.Generator) -> dict[int, Group]:
+    """Choose shops of one distributor: some join late, others order often (of these, _choose takes the wanted ones)."""
     accounts = np.bincount(people.shop, minlength=people.shops)
-    single = np.flatnonzero((accounts[people.shop] == 1) & (people.opened <= people.opened.min() + 30))
+    early = people.opened <= people.opened.min() + 30
+    single = np.flatnonzero((accounts[people.shop] == 1) & early & (people.terms > 0))
     groups: dict[int, Group] = {}
-    for n in range(wanted.get("insufficient", 0)):
-        of = single[people.distributor[single] == n % people.distributors]
-        line = int(of[n // people.distributors])
-        lines.missing_due[line], lines.on_account[line] = 0.85, 0.97
+    for n in range(2 * wanted.get("insufficient", 0)):
+        line = int(single[people.distributor[single] == n % people.distributors][n // people.distributors])
         people.gap[line] = 3.5
         groups[int(people.shop[line])] = "insufficient"
     rest = [int(x) for x in single if int(people.shop[x]) not in groups]
@@ -193,6 +191,18 @@ def _cast(
         people.gap[line] = min(people.gap[line], 7.0)
         groups[int(people.shop[line])] = "unscored"
     return groups
+
+
+def _spoil(
+    people: Population, history: History, lines: Shares, wanted: int, cast: dict[int, Group]
+) -> dict[int, Group]:
+    """Return the groups with as many insufficient shops as wanted, and spoil their books: those that kept trading."""
+    bills = np.bincount(people.shop[history.bills.line], minlength=people.shops)
+    poor = [shop for shop, group in cast.items() if group == "insufficient"]
+    kept = sorted(poor, key=lambda shop: bills[shop] < 90)[:wanted]
+    line = np.flatnonzero(np.isin(people.shop, kept))
+    lines.missing_due[line], lines.on_account[line] = 0.84, 0.97
+    return {shop: group for shop, group in cast.items() if group != "insufficient" or shop in kept}
 
 
 def _choose(
@@ -205,7 +215,8 @@ def _choose(
     last = np.zeros(people.shops, np.int64)
     np.maximum.at(last, people.shop[history.bills.line], history.bills.day)
     end = int(history.bills.day.max())
-    rich = (bills >= 40) & (first <= end - 365) & (last >= end - 30)
+    at_once = np.bincount(people.shop, people.terms == 0, minlength=people.shops)  # ERPs do not tell it from cash
+    rich = (bills >= 40) & (first <= end - 365) & (last >= end - 30) & (at_once == 0)
     known = np.zeros(people.shops, np.bool_)
     known[people.shop[np.isin(people.distributor, list(preferred))]] = True
     able = [int(s) for s in np.argsort(~known, kind="stable") if rich[s] and int(s) not in taken]

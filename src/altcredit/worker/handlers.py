@@ -47,9 +47,8 @@ async def purge_records(work: Work, _payloads: list[Payload]) -> None:
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "altscore.refresh": Handler(run=scoring.refresh, merging=True),
+    "altscore.refresh": Handler(run=scoring.refresh, merging=True, at_once=1),
     "altscore.nightly": Handler(run=scoring.nightly, at_once=1),
-    "lake.compact": Handler(run=scoring.compact, at_once=1),
     "quarantine.purge": Handler(run=scoring.purge_quarantine, at_once=1),
     "keys.rotate": Handler(run=rotate_keys, at_once=1),
     "partitions.create": Handler(run=create_partitions, at_once=1),
@@ -58,7 +57,6 @@ HANDLERS: Mapping[str, Handler] = {
 
 SCHEDULES: tuple[Schedule, ...] = (
     Schedule(job="altscore.nightly", cron="0 1 * * *"),
-    Schedule(job="lake.compact", cron="30 0 * * *"),
     Schedule(job="quarantine.purge", cron="40 3 * * *"),
     Schedule(job="keys.rotate", cron="0 3 * * *"),
     Schedule(job="partitions.create", cron="5 3 * * *"),

@@ -136,7 +136,7 @@ def build(work: Work, handlers: Mapping[str, Handler], schedules: Sequence[Sched
 
 async def _queue_due(work: Work, due: DueSchedule) -> None:
     async with work.platform.database.transaction() as db:
-        await jobs.enqueue(db, due.entrypoint, {}, dedupe_key=f"schedule {due.entrypoint}")
+        await jobs.enqueue(db, due.entrypoint, {}, dedupe_key=due.entrypoint)
 
 
 async def run(queue: PgQueuer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from altcredit.runtime import jobs, log
+from altcredit.runtime import log
 from altcredit.runtime.jobs import Payload
 from altcredit.worker.work import Work
 
@@ -29,32 +29,18 @@ def _scorer(work: Work) -> Scorer:
 
 async def refresh(work: Work, payloads: list[Payload]) -> None:
     """Score what accepted batches touched, and retailers who have just consented; all that wait, at once."""
-    from altcredit.pipeline.scores import COMPACT_AFTER
-
     scorer = _scorer(work)
     batch_ids = [one["batch_id"] for one in payloads if "batch_id" in one]
     retailer_ids = [retailer_id for one in payloads for retailer_id in one.get("retailer_ids", ())]
     done = await scorer.refresh(batch_ids=batch_ids, retailer_ids=retailer_ids, now=work.clock())
-    log.info("refreshed", count=done.scored, rows=done.batches, seconds=_total(done.seconds))
-    if await scorer.uncompacted() >= COMPACT_AFTER:
-        async with work.platform.database.transaction() as db:
-            await jobs.enqueue(db, "lake.compact", {}, dedupe_key="lake.compact")
+    log.info("refreshed", count=done.scored, rows=len(batch_ids), seconds=_total(done.seconds))
+    await scorer.compact_if_due(now=work.clock())
 
 
 async def nightly(work: Work, _payloads: list[Payload]) -> None:
-    """Compact the lake, then score everybody who consented by the champion; the month's snapshot comes with it."""
-    scorer = _scorer(work)
-    await scorer.compact(now=work.clock())
-    done = await scorer.nightly(now=work.clock())
+    """Compact the lake and score everybody who consented by the champion; the month's snapshot comes with it."""
+    done = await _scorer(work).nightly(now=work.clock())
     log.info("scored_everybody", count=done.scored, seconds=_total(done.seconds))
-
-
-async def compact(work: Work, _payloads: list[Payload]) -> None:
-    """Fold the batches since the base of silver into a new base; delete files that no reader can need any more."""
-    scorer = _scorer(work)
-    folded = await scorer.compact(now=work.clock())
-    removed = await scorer.collect_garbage(now=work.clock())
-    log.info("compacted", count=folded, rows=removed)
 
 
 async def purge_quarantine(work: Work, _payloads: list[Payload]) -> None:

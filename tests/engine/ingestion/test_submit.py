@@ -1,8 +1,10 @@
 import asyncio
 import hashlib
 import os
+import random
 import subprocess
 import sys
+import threading
 import uuid
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -28,6 +30,7 @@ from altcredit.engine.ingestion import (
     store,
 )
 from altcredit.runtime.keys import Keyring
+from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.strict_json import Malformed
 
 UNTOUCHED = (
@@ -86,7 +89,9 @@ async def test_bronze_carries_every_field_as_sent_and_typed(door: Door, keyring:
     )  # fmt: skip
     (path,) = door.files()
     assert pq.read_schema(path).equals(BRONZE_SCHEMA)
-    assert pq.read_metadata(path).row_group(0).column(0).compression == "ZSTD"
+    group = pq.read_metadata(path).row_group(0)
+    by_name = {group.column(n).path_in_schema: group.column(n).compression for n in range(group.num_columns)}
+    assert by_name["document_id"] == by_name["amount_paise"] == "ZSTD"
     rows = door.rows()
     async with door.pools.transaction() as db:
         shop = await retailers.by_gst(db, keyring=keyring, gstin=GST)
@@ -186,7 +191,7 @@ async def test_headers_are_checked_too(door: Door) -> None:
     with pytest.raises(Malformed) as refused:
         await ingestion.submit(
             door.pools, lake=door.lake, keyring=door.keyring, distributor_id="dist_c4f9", batch_id="7",
-            erp_type="oracle", body=body(), admit=admit_all, now=NOW,  # type: ignore[arg-type]
+            erp_type="oracle", body=body(), admit=admit_all, now=NOW,
         )  # fmt: skip
     assert [detail.path for detail in refused.value.details] == ["X-Batch-ID", "X-ERP-Type"]
 
@@ -418,16 +423,64 @@ async def test_a_file_left_by_a_crash_before_its_commit_is_replaced_on_the_next_
     assert pa.types.is_timestamp(pq.read_schema(orphan).field("known_at").type)
 
 
+async def test_a_sender_who_hangs_up_leaves_nothing_half_done(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch_id, raw = str(uuid.uuid4()), body(invoices=[invoice(1)])
+    started, go_on, finished = threading.Event(), threading.Event(), threading.Event()
+    genuine = files.put
+
+    def slow(lake: Path, path: str, content: bytes) -> None:
+        started.set()
+        go_on.wait()
+        genuine(lake, path, content)
+        finished.set()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "put", slow)
+        sending = asyncio.create_task(door.submit(raw, batch_id=batch_id))
+        await asyncio.to_thread(started.wait)
+        sending.cancel()
+        again = asyncio.create_task(door.submit(raw, batch_id=batch_id))  # waits: the id is still claimed
+        await asyncio.sleep(0)
+        sending.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        assert finished.is_set(), "the thread ended before the transaction did"
+        assert (await again).accepted == 1
+    (path,) = door.files()
+    assert await door.value("SELECT sha256 FROM lake_file") == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+async def test_garbage_is_always_refused_by_name(door: Door) -> None:
+    r = random.Random(11)
+    good = body(invoices=[invoice(1), invoice(2)], payments=[payment(1)], retailers=[{"retailer_ref": "C1"}])
+    for _ in range(150):
+        raw = bytearray(good)
+        for _ in range(r.randrange(1, 6)):
+            at = r.randrange(len(raw))
+            raw[at : at + r.choice((0, 1, 1, 3, 40))] = r.choice(
+                (b"", b"\0", b"\xff", b"}", b'"', b"9" * 30, b"null", b"-", b"[" * 40)
+            )
+        try:
+            receipt = await door.submit(bytes(raw))
+        except Refusal:
+            continue
+        assert receipt.accepted + receipt.quarantined <= 4
+    batches = await door.value("SELECT count(*) FROM ingest_batch")
+    assert 0 < batches < 150
+    assert len(door.files()) == await door.value("SELECT count(*) FROM lake_file")
+
+
 async def test_stray_files_are_swept_after_a_day_and_listed_ones_stay(door: Door) -> None:
     await door.submit(invoices=[invoice(1)])
     (listed,) = door.files()
-    stray, unfinished = listed.with_name("bat_dead.parquet"), listed.with_name(".tmp123.part")
+    stray = listed.with_name("bat_dead.parquet")
     stray.write_bytes(b"x")
-    unfinished.write_bytes(b"x")
     fresh = datetime.now(UTC)
     assert await ingestion.sweep_lake(door.pools, lake=door.lake, now=fresh) == []
     gone = await ingestion.sweep_lake(door.pools, lake=door.lake, now=fresh + timedelta(days=2))
-    assert sorted(gone) == sorted(str(path.relative_to(door.lake)) for path in (stray, unfinished))
+    assert gone == [str(stray.relative_to(door.lake))]
     assert door.files() == [listed]
 
 

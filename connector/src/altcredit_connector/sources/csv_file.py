@@ -12,7 +12,7 @@ from typing import Literal
 from altcredit_connector.config import Config, ConfigError, Csv
 from altcredit_connector.journal import Journal
 from altcredit_connector.quality import Quality
-from altcredit_connector.records import CreditNote, Document, Invoice, Payment, credible_due, settle
+from altcredit_connector.records import CreditNote, Document, Invoice, Payment, credible_due, misdated, settle
 from altcredit_connector.sources.calendar import found
 from altcredit_connector.sources.csv_shops import CASH, Shops
 from altcredit_connector.sources.csv_table import Table, parse
@@ -127,12 +127,13 @@ class Reader:
         self, thing: Thing, number: str, ref: str, date_text: str, on: date | None, value: str, money: Decimal | None
     ) -> str | None:
         """Say why an entry cannot be sent, to follow "2 bills"; None if it can."""
+        wrong_day = misdated(on, self._latest)
         reasons = (
             (not ref, "name no shop"),
             (thing == "bill" and not number, "lack numbers"),
             (not date_text, "lack dates"),
             (on is None, "have unreadable dates"),
-            (on is not None and on > self._latest, "are dated in the future"),
+            (wrong_day is not None, wrong_day or ""),
             (not value, "lack amounts"),
             (money is None, "have unreadable amounts"),
             (money is not None and not money, "have an amount of zero"),

@@ -7,7 +7,17 @@ from decimal import ROUND_HALF_UP, Decimal
 from altcredit_connector.config import Config, Secrets
 from altcredit_connector.journal import Journal
 from altcredit_connector.quality import Quality, Thing
-from altcredit_connector.records import CreditNote, Document, Invoice, Payment, Record, Retailer, credible_due, settle
+from altcredit_connector.records import (
+    CreditNote,
+    Document,
+    Invoice,
+    Payment,
+    Record,
+    Retailer,
+    credible_due,
+    misdated,
+    settle,
+)
 from altcredit_connector.sources.calendar import DAY, default_start, periods
 from altcredit_connector.sources.sap_session import Entity, SapError, Session
 from altcredit_connector.staging import Window
@@ -90,9 +100,9 @@ class Reader:
             self._quality.skip("payments that are not from customers")
             return None
         self._quality.found(thing)
-        if on is None or on > self._today or not found.get("CardCode"):
-            reason = "lack dates" if on is None else "are post-dated" if on > self._today else "name no shop"
-            self._quality.refuse(thing, reason, where)
+        reason = misdated(on, self._today) or (None if found.get("CardCode") else "name no shop")
+        if on is None or reason:
+            self._quality.refuse(thing, str(reason), where)
             return None
         shop = self._partners.retailer(str(found["CardCode"]))
         records = tuple({"bill": _bill, "receipt": _receipt, "return": _notes}[thing](found, on, shop))
@@ -220,7 +230,7 @@ def windows(config: Config, secrets: Secrets, journal: Journal, quality: Quality
         if read_to and mark:
             since, last = date.fromisoformat(mark) - DAY, following - DAY
             old = ((entity, found) for entity in SELECTS for found in service.changed(entity, since, last))
-            yield Window(documents=_documents(reader, old), marks=marks)
+            yield Window(documents=_documents(reader, old), marks=marks, joins=True)
             marks = {}
         for first, last, complete in periods(following, today, days=31):
             new = ((entity, found) for entity in SELECTS for found in service.dated(entity, first, last))
@@ -230,6 +240,7 @@ def windows(config: Config, secrets: Secrets, journal: Journal, quality: Quality
                 marks=marks | progress,
                 since=first,
                 until=complete or first - DAY,
+                joins=True,
             )
             marks = {}  # set with the first window already, so that an interrupted first load loses no change either
     finally:

@@ -160,7 +160,7 @@ def _weeks(config: Config, tally: Tally, journal: Journal, quality: Quality, *, 
     following = date.fromisoformat(read_to) + DAY if read_to else start
     if read_to and mark and number is not None:
         old = tally.vouchers(start, following - DAY, changed_after=max(0, int(mark) - ALTER_OVERLAP))
-        yield Window(documents=_documents(vouchers, list(old)), marks=marks)
+        yield Window(documents=_documents(vouchers, list(old)), marks=marks, joins=True)
         marks = {}
     elif read_to and number is None:
         following = max(start, following - BLIND_OVERLAP)
@@ -172,6 +172,7 @@ def _weeks(config: Config, tally: Tally, journal: Journal, quality: Quality, *, 
             marks=marks | progress,
             since=first,
             until=complete or first - DAY,
+            joins=True,
         )
         marks = {}  # set with the first window already, so that an interrupted first load loses no change either
 

@@ -9,7 +9,17 @@ from typing import Literal
 
 from altcredit_connector.journal import Journal
 from altcredit_connector.quality import Quality
-from altcredit_connector.records import CreditNote, Document, Invoice, Payment, Record, Retailer, credible_due, settle
+from altcredit_connector.records import (
+    CreditNote,
+    Document,
+    Invoice,
+    Payment,
+    Record,
+    Retailer,
+    credible_due,
+    misdated,
+    settle,
+)
 from altcredit_connector.sources.tally_xml import Node
 from altcredit_connector.text import MAX_NAME, amount, clean, day, gstin, phone_hash
 
@@ -96,9 +106,9 @@ class Vouchers:
             self._quality.skip("vouchers without a customer (cash sales, other income)")
             return None
         self._quality.found(kind)
-        if on is None or on > self._today or not (number or guid):
-            reason = "lack dates" if on is None else "are post-dated" if on > self._today else "lack numbers"
-            self._quality.refuse(kind, reason, where)
+        reason = misdated(on, self._today) or (None if number or guid else "lack numbers")
+        if on is None or reason:
+            self._quality.refuse(kind, str(reason), where)
             return None
         return Document(
             day=on, records=tuple(self._all(voucher, lines, _Own(kind, guid, number or guid, on, where))), origin=guid

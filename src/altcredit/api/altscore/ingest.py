@@ -119,9 +119,10 @@ async def _peek(call: Call) -> Allowance | None:
 def _erp_type(call: Call) -> ingestion.ErpType:
     sent = call.headers.get("x-erp-type", "")
     try:
-        return msgspec.convert(sent, ingestion.ErpType)
+        erp_type: ingestion.ErpType = msgspec.convert(sent, ingestion.ErpType)
     except msgspec.ValidationError as problem:
         raise BodyMalformed(details=(Detail("X-ERP-Type", "must be tally_prime, sap_b1 or csv"),)) from problem
+    return erp_type
 
 
 async def submit(call: Call, _asked: Any) -> BatchAnswer:

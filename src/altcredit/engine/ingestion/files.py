@@ -1,8 +1,6 @@
-"""The lake's files: written whole and kept, or not at all. The only module here that touches the disk."""
+"""The lake's files: kept for good before they are listed, or not at all. The only module here that touches the disk."""
 
-import contextlib
 import os
-import tempfile
 from datetime import datetime
 from pathlib import Path
 
@@ -15,37 +13,35 @@ class LakeUnavailable(Refusal):
 
 def bronze_path(*, distributor_id: str, batch_id: str, known_at: datetime) -> str:
     """Return where a batch's file goes, relative to the lake."""
-    assert distributor_id.replace("_", "").replace("-", "").isalnum(), "an id that names a folder"
+    if not distributor_id.replace("_", "").replace("-", "").isalnum():
+        raise ValueError(f"{distributor_id!r} cannot name a folder")
     return f"bronze/{distributor_id}/{known_at:%Y-%m}/{batch_id}.parquet"
 
 
 def put(lake: Path, path: str, content: bytes) -> None:
     """
-    Store a file; when this returns, it survives a power cut, and a crash before leaves no part of it under its name.
+    Store a file; when this returns, it survives a power cut. When it raises, no part of it is left.
 
     The caller holds the batch's row in a transaction, so that only one process at a time writes under the name, and
     none after it has been listed. A file that is already there was left by a process that died before it could list
-    it: nobody has read it, and it is replaced.
+    it: nobody has read it, and it goes. For the same reason the bytes are written under the final name at once, which
+    spares a second journal commit; what is not listed is nothing, whole or torn.
 
     :raises LakeUnavailable: the disk is full, or the folder cannot be written.
     """
     target = lake / path
     try:
         _make_folders(target.parent, lake)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
+        target.unlink(missing_ok=True)
         try:
-            with os.fdopen(handle, "wb") as file:
+            with target.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            try:
-                os.link(temporary, target)
-            except FileExistsError:
-                os.replace(temporary, target)
-        finally:
-            with contextlib.suppress(FileNotFoundError):  # it took the place of the file that was there
-                os.unlink(temporary)
-        _sync(target.parent)
+            _sync(target.parent)
+        except OSError:
+            target.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise LakeUnavailable(f"The lake cannot be written ({error.strerror}).") from error
 
@@ -69,9 +65,9 @@ def _sync(folder: Path) -> None:
 
 
 def strays(lake: Path, *, older_than: datetime) -> list[str]:
-    """Return the bronze files (and unfinished ones) last written before a moment, relative to the lake."""
+    """Return the bronze files last written before a moment, relative to the lake."""
     before = older_than.timestamp()
-    files = [path for pattern in ("*.parquet", ".*.part") for path in (lake / "bronze").glob(f"*/*/{pattern}")]
+    files = (lake / "bronze").glob("*/*/*.parquet")
     return sorted(str(path.relative_to(lake)) for path in files if path.stat().st_mtime < before)
 
 

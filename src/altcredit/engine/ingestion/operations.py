@@ -109,7 +109,7 @@ async def submit(
     keyring: Keyring,
     distributor_id: str,
     batch_id: str,
-    erp_type: ErpType,
+    erp_type: str,
     body: bytes,
     admit: Callable[[Connection], Awaitable[None]],
     now: datetime,
@@ -122,6 +122,7 @@ async def submit(
     then listed with everything else in one commit. A crash between the two leaves a file that nobody reads.
 
     :param batch_id: the client's UUID (X-Batch-ID). The same id and body again gets the original answer.
+    :param erp_type: X-ERP-Type: tally_prime, sap_b1 or csv.
     :param body: the raw bytes that the signature was verified on.
     :param admit: called in the batch's transaction once it is known to be new; may refuse it (quota, contract I1).
     :raises Malformed: the body (or a header) is not of the published form; nothing is stored.
@@ -149,12 +150,8 @@ async def submit(
         pools, keyring=keyring, distributor_id=distributor_id, shops=[*named, *links], now=now
     )
     written = len(columns[0])
-    new_id = _batch_id(keyring, distributor_id, batch_id)
-    content = (
-        bronze.parquet(columns, ids, distributor_id=distributor_id, batch_id=new_id, known_at=now) if written else b""
-    )
     new = store.NewBatch(
-        batch_id=new_id,
+        batch_id=_batch_id(keyring, distributor_id, batch_id),
         distributor_id=distributor_id,
         client_batch_id=batch_id,
         body_sha256=body_sha256,
@@ -175,7 +172,11 @@ async def submit(
         **_quarantine(batch, keyring, distributor_id),
         purge_at=now + QUARANTINE_DAYS,
     )
-    return await _keep(pools, lake=lake, new=new, content=content, admit=admit, now=now)
+
+    def encode() -> bytes:
+        return bronze.parquet(columns, ids, distributor_id=distributor_id, batch_id=new.batch_id, known_at=now)
+
+    return await _keep(pools, lake=lake, new=new, encode=encode, admit=admit, now=now)
 
 
 def _require_headers(batch_id: str, erp_type: str) -> None:
@@ -219,7 +220,7 @@ async def _keep(
     *,
     lake: Path,
     new: store.NewBatch,
-    content: bytes,
+    encode: Callable[[], bytes],
     admit: Callable[[Connection], Awaitable[None]],
     now: datetime,
 ) -> Receipt:
@@ -228,7 +229,7 @@ async def _keep(
         async with pools.transaction() as db:
             if await store.accept(db, new):
                 await admit(db)
-                await _write_all(db, lake=lake, new=new, content=content, now=now)
+                await _write_all(db, lake=lake, new=new, encode=encode, now=now)
                 return Receipt(
                     batch_id=new.batch_id, accepted=new.accepted, quarantined=new.quarantined, status="processing"
                 )
@@ -239,10 +240,18 @@ async def _keep(
     return _replayed(earlier, new.body_sha256)
 
 
-async def _write_all(db: Connection, *, lake: Path, new: store.NewBatch, content: bytes, now: datetime) -> None:
+async def _write_all(
+    db: Connection, *, lake: Path, new: store.NewBatch, encode: Callable[[], bytes], now: datetime
+) -> None:
     """Write the file in a thread while the database takes the event and the job, and list it when both are done."""
     path = files.bronze_path(distributor_id=new.distributor_id, batch_id=new.batch_id, known_at=now)
-    writing = asyncio.create_task(asyncio.to_thread(files.put, lake, path, content)) if content else None
+
+    def write() -> tuple[int, str]:
+        content = encode()
+        files.put(lake, path, content)
+        return len(content), hashlib.sha256(content).hexdigest()
+
+    writing = asyncio.create_task(asyncio.to_thread(write)) if new.written else None
     about = {"batch_id": new.batch_id, "distributor_id": new.distributor_id}
     counts = {"accepted": new.accepted, "quarantined": new.quarantined}
     try:
@@ -250,19 +259,31 @@ async def _write_all(db: Connection, *, lake: Path, new: store.NewBatch, content
         await jobs.enqueue(db, "altscore.refresh", about)
     finally:
         if writing:
-            await asyncio.wait([writing])
+            await _ended(writing)
     if writing:
-        writing.result()
+        size, sha256 = writing.result()
         await store.list_file(
             db,
             path=path,
             distributor_id=new.distributor_id,
             batch_id=new.batch_id,
             rows=new.written,
-            size=len(content),
-            sha256=hashlib.sha256(content).hexdigest(),
+            size=size,
+            sha256=sha256,
             now=now,
         )
+
+
+async def _ended(writing: asyncio.Task[tuple[int, str]]) -> None:
+    """Wait until the thread has ended, even when cancelled: it must not write after this transaction is over."""
+    cancelled = None
+    while not writing.done():
+        try:
+            await asyncio.wait([writing])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled:
+        raise cancelled
 
 
 async def status(db: Connection, *, distributor_id: str, batch_id: str) -> BatchStatus:

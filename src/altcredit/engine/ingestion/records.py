@@ -22,7 +22,10 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     credit_notes: list[Any] = []
 
 
-class Invoice(msgspec.Struct, frozen=True, kw_only=True):
+# Records hold no cycles: `gc=False` spares the collector a thousand objects a batch.
+
+
+class Invoice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     invoice_id: str
     invoice_date: date
     amount_inr: float
@@ -33,14 +36,14 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True):
     disputed: bool | None = None
 
 
-class Allocation(msgspec.Struct, frozen=True, kw_only=True):
+class Allocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The part of a payment that settles one invoice."""
 
     invoice_id: str
     amount_inr: float
 
 
-class Payment(msgspec.Struct, frozen=True, kw_only=True):
+class Payment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Without an invoice and without allocations it is on account, and must name its shop."""
 
     payment_id: str
@@ -53,7 +56,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["cleared", "returned"] | None = None
 
 
-class CreditNote(msgspec.Struct, frozen=True, kw_only=True):
+class CreditNote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     credit_note_id: str
     credit_note_date: date
     amount_inr: float
@@ -62,7 +65,7 @@ class CreditNote(msgspec.Struct, frozen=True, kw_only=True):
     retailer_ref: str | None = None
 
 
-class RetailerLink(msgspec.Struct, frozen=True, kw_only=True):
+class RetailerLink(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Links a shop's identifiers. ``retailer_phone_hash``: SHA-256 of the E.164 digits, lower-case hex."""
 
     retailer_gst: str | None = None

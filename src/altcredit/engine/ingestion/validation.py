@@ -239,9 +239,13 @@ def _invoices(sent: list[Any], latest: date) -> Sheet[Invoice]:
     sheet.check_amounts("amount_inr")
     sheet.check_shops()
     starts, dues = sheet.columns["invoice_date"], sheet.columns["due_date"]
-    terms = [(i, due - start) for i, (due, start) in enumerate(zip(dues, starts, strict=True)) if due]
-    sheet.flag("DUE_BEFORE_INVOICE", "due_date", [i for i, term in terms if term < _NO_TIME])
-    sheet.flag("DUE_TOO_FAR", "due_date", [i for i, term in terms if term > MAX_CREDIT])
+    dated = range(len(dues)) if None not in dues else [i for i, due in enumerate(dues) if due]
+    terms = [dues[i] - starts[i] for i in dated]
+    if min(terms, default=_NO_TIME) < _NO_TIME or max(terms, default=_NO_TIME) > MAX_CREDIT:
+        sheet.flag(
+            "DUE_BEFORE_INVOICE", "due_date", [i for i, term in zip(dated, terms, strict=True) if term < _NO_TIME]
+        )
+        sheet.flag("DUE_TOO_FAR", "due_date", [i for i, term in zip(dated, terms, strict=True) if term > MAX_CREDIT])
     return sheet
 
 
@@ -298,11 +302,13 @@ def _retailers(sent: list[Any]) -> Sheet[RetailerLink]:
 
 def _early_payments(invoices: Sheet[Invoice], payments: Sheet[Payment]) -> Iterator[Warned]:
     ids, dates = invoices.columns["invoice_id"], invoices.columns["invoice_date"]
-    billed = dict(zip(invoices.accepted(ids), invoices.accepted(dates), strict=True))
+    billed: dict[str | None, date] = dict(zip(invoices.accepted(ids), invoices.accepted(dates), strict=True))
+    if min(payments.columns["paid_date"], default=date.max) >= max(dates, default=date.min):
+        return
     rows, numbers = payments.accepted(payments.rows), payments.accepted(payments.numbers)
     for row, number in zip(rows, numbers, strict=True):
         paid = [part.invoice_id for part in row.allocations] if row.allocations else (row.invoice_id,)
-        if any([name in billed and row.paid_date < billed[name] for name in paid if name]):
+        if row.paid_date < max([billed.get(name, EARLIEST) for name in paid]):
             yield Warned("payments", number, "PAYMENT_BEFORE_INVOICE", f"$.payments[{number}].paid_date")
 
 

@@ -9,6 +9,7 @@ from altcredit.engine import audit
 from altcredit.engine.registry import store
 from altcredit.engine.registry.gate import Comparison, objections
 from altcredit.engine.registry.version import PROVEN_ORIGINS, Alias, Environment, ModelVersion, Promotion
+from altcredit.runtime import outbox
 from altcredit.runtime.db import Connection
 from altcredit.runtime.refusal import Refusal
 
@@ -196,6 +197,7 @@ async def promote(db: Connection, *, version: str, actor: str, environment: Envi
     await audit.append(
         db, actor=actor, action="model.promoted", subject=version, details={**details, "sha256": model.sha256}, now=now
     )
+    await outbox.publish(db, type="model.promoted", key=version, data={"version": version}, now=now)
     return Promotion(version=version, predecessor=predecessor, promoted_by=tuple(people), at=now)
 
 
@@ -220,4 +222,5 @@ async def rollback(db: Connection, *, actor: str, now: datetime) -> Promotion:
         raise NothingBefore("There is no earlier champion")
     left, restored = changed
     await audit.append(db, actor=actor, action="model.rolled_back", subject=restored, details={"from": left}, now=now)
+    await outbox.publish(db, type="model.promoted", key=restored, data={"version": restored}, now=now)
     return Promotion(version=restored, predecessor=left, promoted_by=(actor,), at=now)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -164,6 +165,18 @@ async def peek(database: Database, *, lender_id: str, now: datetime) -> Allowanc
     """Return what a lender has left, without counting."""
     row = await store.peek(database, lender_id, _MINUTE.start(now), _DAY.start(now))
     return None if row is None else _tighter(row, now)
+
+
+async def latest(db: Connection, *, retailer_id: str) -> dict[str, Any]:
+    """
+    Return what is stored as a retailer's current assessment, for the operator.
+
+    :raises NotScored: there is none.
+    """
+    row = await store.latest(db, retailer_id)
+    if row is None:
+        raise NotScored(f"{retailer_id} has no assessment")
+    return {**dict(row), "reasons": msgspec.json.decode(row["reasons"])}
 
 
 async def record(db: Connection, *, assessments: Sequence[tuple[Assessment, Standing]], now: datetime) -> list[str]:

@@ -187,10 +187,7 @@ ON CONFLICT (retailer_id, month) DO UPDATE SET
     risk_band = EXCLUDED.risk_band, score_version = EXCLUDED.score_version
 WHERE m.scored_at <= EXCLUDED.scored_at
 """
-LATEST = """
-SELECT s.*, (SELECT max(expires_at[1]) FROM consent_head h WHERE h.retailer_id = s.retailer_id) AS consented_until
-FROM current_score s WHERE s.retailer_id = $1
-"""
+LATEST = "SELECT * FROM current_score WHERE retailer_id = $1"
 ACCESS_PARTITION = """
 CREATE TABLE IF NOT EXISTS score_access_{month} PARTITION OF score_access FOR VALUES FROM ('{start}') TO ('{end}')
 """

@@ -172,11 +172,11 @@ class Inputs:
         self.make("documents", ledger.documents, as_of, through, self.scoped, self.aliased)
         self._current = (part, as_of, through)
 
-    def norms(self, as_of: date) -> pa.Table:
-        """Return NORMS of all parts."""
+    def norms(self, as_of: date, *, known_now: bool = False) -> pa.Table:
+        """Return NORMS of all parts as of a day, as known at its end or (``known_now``) as known now."""
         kinds: dict[str, list[pa.Table]] = {"growths": [], "term_counts": [], "feed_counts": []}
         for number, part in enumerate(self.parts):
-            self.documents(part, as_of=as_of, through=as_of)
+            self.documents(part, as_of=None if known_now else as_of, through=as_of)
             kinds["growths"].append(self.fetch(norms.growths, as_of))
             kinds["term_counts"].append(self.fetch(norms.term_counts))
             kinds["feed_counts"].append(self.fetch(norms.feed_counts, as_of))

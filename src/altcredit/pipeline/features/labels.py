@@ -179,7 +179,7 @@ def labels(
     moments = pa.table({"t": sorted({day_number(day) for day in as_of_dates})}, schema=MOMENTS.to_pyarrow())
     with lake.session() as session:
         given = Inputs(session, lake, snapshot, scope)
-        session.give("norms", given.norms(through))
+        session.give("norms", given.norms(through, known_now=True))
         session.give("moments", moments)
         session.give("feeds", pa.Table.from_pylist(_feeds(snapshot), schema=FEEDS.to_pyarrow()))
         found = []

@@ -218,7 +218,9 @@ def closed(queue: Any, received: Any) -> Any:
     # From the highest total down, the least day so far is the first day on which the total had reached this level.
     order = ibis.window(group_by=ACCOUNT, order_by=[rows.level.desc(), rows.is_money.desc()], preceding=(None, 0))
     rows = rows.mutate(reached=rows.paid_day.min().over(order)).filter(rows.is_money == 0)
-    at_once = ibis.cases((rows.level <= 0, rows.day), else_=rows.reached)
+    # A bill no greater than the tolerance is closed from the beginning, and so is one that needs no money at all.
+    nothing = (rows.level <= 0) | (rows.owed <= rows.tolerance)
+    at_once = ibis.cases((nothing, rows.day), else_=rows.reached)
     return rows.select(
         *ACCOUNT,
         *columns,

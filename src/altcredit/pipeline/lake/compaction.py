@@ -10,9 +10,11 @@ whole (files.py), so a run that finds such a folder goes on where the last one s
 the manifest names the new files (store.publish_base).
 """
 
+import fcntl
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -68,7 +70,7 @@ def compact(lake: Lake, snapshot: Snapshot, *, rebuild: bool = False, report: Re
     """
     started = time.perf_counter()
     folder = lake.root / "silver" / f"{snapshot.base_version}-{snapshot.version}{'-rebuild' if rebuild else ''}"
-    with lake.session() as session:
+    with _alone(lake), lake.session() as session:
         plan = _plan(session, lake, snapshot, folder, rebuild)
         done = 0
         clock = _Clock(report, "silver", sum(plan.rows))
@@ -76,8 +78,8 @@ def compact(lake: Lake, snapshot: Snapshot, *, rebuild: bool = False, report: Re
             _group(session, lake, snapshot, folder, plan, number)
             done += plan.rows[number]
             clock.at(done)
-    listed = list(_buckets(lake, folder, plan, report))
-    listed.extend(_described_index(lake, folder, plan))
+        listed = list(_buckets(session, lake, folder, plan, report))
+        listed.extend(_described_index(session, lake, folder, plan))
     return Compacted(
         files=tuple(listed),
         covers=snapshot.version,
@@ -86,14 +88,27 @@ def compact(lake: Lake, snapshot: Snapshot, *, rebuild: bool = False, report: Re
     )
 
 
-def finish(lake: Lake, *, base_version: int) -> None:
-    """Tidy up after the new base has been listed: pieces, plans, and what was begun from bases before it."""
-    for folder in (lake.root / "silver").glob("*-*"):
-        if not (folder / "plan.json").exists():
+def finish(lake: Lake, *, base_version: int, kept: Sequence[LakeFile]) -> None:
+    """Tidy up after the new base has been listed: its pieces and plan, and all that was begun from bases before it."""
+    listed = {lake.path(file.path).parent for file in kept}
+    for path in (lake.root / "silver").glob("*/plan.json"):
+        if _load(path).base_version > base_version:
             continue
-        if _load(folder / "plan.json").base_version <= base_version:
-            shutil.rmtree(folder / "pieces", ignore_errors=True)
-            (folder / "plan.json").unlink()
+        if path.parent in listed and any(path.parent.glob("*.parquet")):
+            shutil.rmtree(path.parent / "pieces", ignore_errors=True)
+            path.unlink()
+        else:
+            shutil.rmtree(path.parent)
+
+
+@contextmanager
+def _alone(lake: Lake) -> Iterator[None]:
+    """Let one compaction at a time work on a lake; the lock goes with the process that holds it."""
+    path = lake.root / "silver" / ".lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _load(path: Path) -> Plan:
@@ -182,31 +197,29 @@ def _silver(session: DuckSession, lake: Lake, snapshot: Snapshot, group: tuple[s
     view_silver(session)
 
 
-def _buckets(lake: Lake, folder: Path, plan: Plan, report: Report) -> Iterator[LakeFile]:
+def _buckets(session: DuckSession, lake: Lake, folder: Path, plan: Plan, report: Report) -> Iterator[LakeFile]:
     """Write the files of the base that are missing, and yield what the manifest is to say of all."""
     clock = _Clock(report, "base", sum(plan.rows))
     done = 0
-    with lake.session() as session:
-        for bucket in (-1, *range(plan.buckets)):
-            path = folder / ("waiting.parquet" if bucket < 0 else f"base-{bucket:03d}.parquet")
-            if not path.exists():
-                pieces = sorted(folder.glob(f"pieces/*/bucket={bucket}/*.parquet"))
-                session.scan("pieces", pieces, SILVER)
-                order = "retailer_id, distributor_id, kind, document_date"
-                _write(session, f"SELECT {', '.join(SILVER)} FROM pieces ORDER BY {order}", path)  # noqa: S608
-            rows = _count(session, path)
-            done += rows
-            clock.at(done)
-            kind, number = ("waiting", None) if bucket < 0 else ("base", bucket)
-            yield files.described(lake.root, path, layer="silver", kind=kind, rows=rows, bucket=number)
+    for bucket in (-1, *range(plan.buckets)):
+        path = folder / ("waiting.parquet" if bucket < 0 else f"base-{bucket:03d}.parquet")
+        if not path.exists():
+            pieces = sorted(folder.glob(f"pieces/*/bucket={bucket}/*.parquet"))
+            session.scan("pieces", pieces, SILVER)
+            order = "retailer_id, distributor_id, kind, document_date"
+            _write(session, f"SELECT {', '.join(SILVER)} FROM pieces ORDER BY {order}", path)  # noqa: S608
+        rows = _count(session, path)
+        done += rows
+        clock.at(done)
+        kind, number = ("waiting", None) if bucket < 0 else ("base", bucket)
+        yield files.described(lake.root, path, layer="silver", kind=kind, rows=rows, bucket=number)
 
 
-def _described_index(lake: Lake, folder: Path, plan: Plan) -> Iterator[LakeFile]:
-    with lake.session() as session:
-        for number in range(len(plan.groups)):
-            path = _index(folder, number)
-            rows = _count(session, path)
-            yield files.described(lake.root, path, layer="silver", kind="index", rows=rows)
+def _described_index(session: DuckSession, lake: Lake, folder: Path, plan: Plan) -> Iterator[LakeFile]:
+    for number in range(len(plan.groups)):
+        path = _index(folder, number)
+        rows = _count(session, path)
+        yield files.described(lake.root, path, layer="silver", kind="index", rows=rows)
 
 
 def _count(session: DuckSession, path: Path) -> int:

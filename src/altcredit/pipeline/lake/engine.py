@@ -61,7 +61,8 @@ class DuckSession:
     def scan(self, name: str, paths: Sequence[Path], schema: Any, *, columns: str = "*", where: str = "true") -> None:
         """Name the rows of parquet files (read when used); without files, an empty table of ``schema``."""
         if not paths:
-            self.give(name, schema.to_pyarrow().empty_table())
+            self.give(f"no_{name}", schema.to_pyarrow().empty_table())
+            self.view(name, f"SELECT {columns} FROM no_{name}")  # noqa: S608
             return
         files = f"read_parquet([{quoted(paths)}], hive_partitioning = false)"
         self.view(name, f"SELECT {columns} FROM {files} WHERE {where}")  # noqa: S608

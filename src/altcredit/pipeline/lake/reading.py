@@ -121,14 +121,13 @@ def touched(lake: Lake, snapshot: Snapshot, files: Sequence[LakeFile]) -> set[st
         stage(session, lake, snapshot, [*snapshot.deltas, *(file for file in files if file.path not in unread)])
         sequence = ", ".join(str(file.added_version) for file in files)
         rows = session.fetch(
-            f"WITH fresh AS (SELECT * FROM delta WHERE seq IN ({sequence})) "  # noqa: S608
+            f"WITH fresh AS (SELECT *, CASE WHEN kind = 'invoice' THEN document_id ELSE invoice_id END AS bill "  # noqa: S608
+            f"FROM delta WHERE seq IN ({sequence})), "
+            "holders AS (SELECT distributor_id, document_id, retailer_id FROM delta WHERE kind = 'invoice' "
+            "UNION ALL SELECT distributor_id, document_id, retailer_id FROM matches) "
             "SELECT retailer_id FROM fresh WHERE retailer_id IS NOT NULL UNION "
-            "SELECT d.retailer_id FROM delta d JOIN fresh f ON d.kind = 'invoice' AND f.retailer_id IS NULL "
-            "AND d.distributor_id = f.distributor_id AND d.document_id = f.invoice_id "
-            "WHERE d.retailer_id IS NOT NULL UNION "
-            "SELECT m.retailer_id FROM matches m JOIN fresh f ON m.distributor_id = f.distributor_id "
-            "AND m.document_id = CASE WHEN f.kind = 'invoice' THEN f.document_id ELSE f.invoice_id END "
-            "WHERE f.kind = 'invoice' OR f.retailer_id IS NULL"
+            "SELECT h.retailer_id FROM holders h JOIN fresh f ON h.distributor_id = f.distributor_id "
+            "AND h.document_id = f.bill AND (f.kind = 'invoice' OR f.retailer_id IS NULL)"
         )
     found = (str(value) for value in rows["retailer_id"].to_pylist())
     return {snapshot.aliases.get(retailer, retailer) for retailer in found}

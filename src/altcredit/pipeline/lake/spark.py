@@ -26,9 +26,9 @@ class SparkTables:
     def scan(self, name: str, paths: Sequence[Path], schema: Any, *, columns: str = "*", where: str = "true") -> None:
         """Name the rows of parquet files; without files, an empty table of ``schema``."""
         if not paths:
-            self.give(name, schema.to_pyarrow().empty_table())
-            return
-        self.spark.read.parquet(*(str(path) for path in paths)).createOrReplaceTempView("scanned")
+            self.give("scanned", schema.to_pyarrow().empty_table())
+        else:
+            self.spark.read.parquet(*(str(path) for path in paths)).createOrReplaceTempView("scanned")
         self.view(name, f"SELECT {columns} FROM scanned WHERE {where}")  # noqa: S608
 
     def scan_bronze(self, paths: Sequence[Path], schema: Any) -> None:
