@@ -77,7 +77,7 @@ def _readings(base: np.ndarray, strain: np.ndarray, day: date, rng: np.random.Ge
         {
             "retailer_id": [f"ret_{number:016x}" for number in range(n)],
             "as_of": day,
-            "defaulted": rng.random(n) < true_pd,
+            "default": rng.random(n) < true_pd,
             "true_pd": true_pd,
             "distributor_id": [f"dist_{number % 4}" for number in range(n)],
             "distributor_count": rng.choice([1.0, 2.0, 3.0], p=[0.6, 0.3, 0.1], size=n),

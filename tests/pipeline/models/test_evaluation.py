@@ -144,7 +144,7 @@ def test_a_blind_model_does_not_pass_the_gate(ledgers: pd.DataFrame, trained: Mo
 
 def test_nothing_can_be_compared_without_defaults(ledgers: pd.DataFrame, trained: Model, expert: Model) -> None:
     with pytest.raises(FrameInvalid, match="compared"):
-        compare(ledgers.assign(defaulted=False), trained, expert)
+        compare(ledgers.assign(default=False), trained, expert)
 
 
 def test_bands_follow_scores() -> None:

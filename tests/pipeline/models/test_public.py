@@ -74,7 +74,7 @@ def test_published_text_becomes_numbers() -> None:
     assert first["amount"] == pytest.approx(np.log1p(60_000))
     assert frame["as_of"].iloc[1].year == 1969
     assert frame["revolving"].iloc[1] == -1.0
-    assert frame["defaulted"].tolist() == [False, True]
+    assert frame["default"].tolist() == [False, True]
 
 
 def test_neither_names_nor_the_leaking_term_are_read(tmp_path: Path) -> None:

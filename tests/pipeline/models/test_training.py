@@ -47,17 +47,30 @@ def test_a_shop_counts_once_however_many_dates_it_has() -> None:
 
 def test_labels_that_are_not_mature_are_left_out() -> None:
     frame = population(shops=50, dates=2)
-    frame["defaulted"] = frame["defaulted"].astype(object)
-    frame.loc[frame["as_of"] == frame["as_of"].max(), "defaulted"] = None
+    frame["default"] = frame["default"].astype(object)
+    frame.loc[frame["as_of"] == frame["as_of"].max(), "default"] = None
     assert labelled(frame)["as_of"].nunique() == 1
+
+
+def test_a_default_seen_before_its_label_is_mature_waits_for_the_others() -> None:
+    frame = population(shops=50, dates=2)
+    frame["mature"] = frame["as_of"] == frame["as_of"].min()
+    assert labelled(frame)["as_of"].nunique() == 1
+    assert len(labelled(frame)) == 50
+
+
+def test_a_shop_of_several_distributors_belongs_to_none() -> None:
+    frame = population(shops=3, dates=1).drop(columns="distributor_id")
+    frame["feed"] = [["dist_a"], ["dist_a", "dist_b"], ["dist_b"]]
+    assert labelled(frame)["distributor_id"].tolist() == ["dist_a", "several", "dist_b"]
 
 
 def test_a_frame_that_cannot_be_used_is_refused_with_the_reason() -> None:
     frame = population(shops=5, dates=1)
-    with pytest.raises(FrameInvalid, match="defaulted"):
-        labelled(frame.drop(columns="defaulted"))
+    with pytest.raises(FrameInvalid, match="default"):
+        labelled(frame.drop(columns="default"))
     with pytest.raises(FrameInvalid, match="mature"):
-        labelled(frame.assign(defaulted=None))
+        labelled(frame.assign(default=None))
     with pytest.raises(FrameInvalid, match="several rows"):
         labelled(pd.concat([frame, frame]))
 
@@ -67,7 +80,7 @@ def test_the_model_nearly_reaches_the_truth(trained: Model, ledgers: pd.DataFram
     unseen = population(shops=4000, dates=12, seed=99)
     unseen = unseen[unseen["as_of"] == unseen["as_of"].max()]
     pd_, truth = trained.explain(unseen).pd, unseen["true_pd"].to_numpy()
-    outcome, shops = unseen["defaulted"].to_numpy(), unseen["retailer_id"].to_numpy()
+    outcome, shops = unseen["default"].to_numpy(), unseen["retailer_id"].to_numpy()
     mine, best = Sample(outcome, pd_, shops), Sample(outcome, truth, shops)
     assert auc(mine, mine.weight) > auc(best, best.weight) - 0.025
     assert 0.85 < calibration_slope(mine, mine.weight) / calibration_slope(best, best.weight) < 1.15
@@ -109,7 +122,7 @@ def test_trees_know_nothing_of_the_later_windows(trained: Model, ledgers: pd.Dat
     """Early stopping looks at shops set aside in the training window: other outcomes later on change no tree."""
     rng = np.random.default_rng(0)
     later = pd.to_datetime(ledgers["as_of"]) > pd.Timestamp(trained.card.windows["train"][1])
-    scrambled = ledgers.assign(defaulted=np.where(later, rng.random(len(ledgers)) < 0.3, ledgers["defaulted"]))
+    scrambled = ledgers.assign(default=np.where(later, rng.random(len(ledgers)) < 0.3, ledgers["default"]))
     other = trained_on(scrambled)
     assert other.booster is not None
     assert trained.booster is not None
@@ -145,7 +158,7 @@ def test_the_expert_is_moved_towards_outcomes_only_as_far_as_they_prove(expert: 
     moved = {}
     for name, frame in (("few", few), ("many", many)):
         margin = expert.serving_margin(frame) - 2.0  # far too kind: the outcomes say so
-        moved[name] = fit(margin, frame["defaulted"].to_numpy(), np.ones(len(frame)), prior=CAUTIOUS).intercept
+        moved[name] = fit(margin, frame["default"].to_numpy(), np.ones(len(frame)), prior=CAUTIOUS).intercept
     assert 0 < moved["few"] < moved["many"]
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from altcredit.engine.scoring import CODES, POINTS_PER_LOG_ODDS, Band, Evidence, Reason, band_of, choose, score_of
 from altcredit.pipeline.models import monitor
-from altcredit.pipeline.models.frame import bad_shops, labelled, weights
+from altcredit.pipeline.models.frame import SEVERAL, bad_shops, labelled, weights
 from altcredit.pipeline.models.inputs import Floats
 from altcredit.pipeline.models.metrics import (
     Interval,
@@ -262,15 +262,16 @@ def _group(name: str, member: Any, tested: pd.DataFrame, pd_: Floats, *, replica
 
 
 def _left_out(frame: pd.DataFrame, *, replicates: int, progress: Progress) -> list[LeftOut]:
-    if "distributor_id" not in frame.columns:
-        return []
     rows = labelled(frame)
-    largest = rows["distributor_id"].value_counts().index[:MOST_LEFT_OUT].tolist()
+    if "distributor_id" not in rows.columns:
+        return []
+    counts = rows.loc[rows["distributor_id"] != SEVERAL, "distributor_id"].value_counts()
+    largest = counts.index[:MOST_LEFT_OUT].tolist()
     result: list[LeftOut] = []
     for number, distributor in enumerate(largest):
         progress("leaving distributors out", 0.4 + 0.5 * number / len(largest))
         shops = set(rows.loc[rows["distributor_id"] == distributor, "retailer_id"])
-        rest = frame[~frame["retailer_id"].isin(shops)]
+        rest = rows[~rows["retailer_id"].isin(shops)].reset_index(drop=True)
         if not len(rest) or len(shops) == rows["retailer_id"].nunique():
             continue
         found = _without(rest, rows[rows["retailer_id"].isin(shops)], str(distributor), replicates=replicates)

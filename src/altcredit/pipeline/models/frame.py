@@ -1,9 +1,10 @@
 """
 The training frame and its windows.
 
-One row a retailer and as-of date: ``retailer_id``, ``as_of`` (date), ``defaulted`` (the label of contract A9; missing
-while it is not mature, or where the shop was not eligible), the features of the catalogue. Optional: ``in_default``
-(at ``as_of``), ``distributor_id`` (the main one), ``true_pd`` (simulated data only).
+One row a retailer and as-of date: ``retailer_id``, ``as_of`` (date), ``default`` (the label of contract A9; missing
+where the shop was not eligible), ``mature`` (bool; without the column every label counts), the catalogue's features.
+Optional: ``in_default`` (at ``as_of``), ``feed`` (the main distributors of the shop) or ``distributor_id`` (the one),
+``true_pd`` (simulated data only). As ``features.training_frame`` returns it, ``to_pandas()``.
 """
 
 import hashlib
@@ -25,7 +26,8 @@ _LONGEST_WINDOW_DAYS = 120
 
 MIN_BAD_TRAIN, MIN_BAD_TEST = 200, 100
 
-KEYS = ("retailer_id", "as_of", "defaulted")
+KEYS = ("retailer_id", "as_of", "default")
+SEVERAL = "several"
 
 WindowName = Literal["train", "calibrate", "test"]
 
@@ -46,16 +48,26 @@ def labelled(frame: pd.DataFrame) -> pd.DataFrame:
     """
     Return the rows with a mature label, ``as_of`` as datetime64, ``defaulted`` as bool, sorted by date and shop.
 
+    A label that is not mature is left out even where the default is seen already: the shops that will not default are
+    not known yet, and the rest would be too bad a sample. What has been labelled before is returned as it is.
+
     :raises FrameInvalid: columns are missing, no row has a label, or a shop has two rows of one date.
     """
+    if "defaulted" in frame.columns:
+        return frame
     absent = [name for name in KEYS if name not in frame.columns]
     if absent:
         raise FrameInvalid(f"The training frame lacks {', '.join(absent)}")
-    rows = frame[frame["defaulted"].notna()].copy()
+    known = frame["default"].notna()
+    if "mature" in frame.columns:
+        known &= frame["mature"].fillna(False).astype(bool)
+    rows = frame[known].rename(columns={"default": "defaulted"})
     if rows.empty:
         raise FrameInvalid("No row of the training frame has a mature label")
     rows["as_of"] = pd.to_datetime(rows["as_of"])
     rows["defaulted"] = rows["defaulted"].astype(bool)
+    if "distributor_id" not in rows.columns and "feed" in rows.columns:
+        rows["distributor_id"] = [feed[0] if len(feed) == 1 else SEVERAL for feed in rows["feed"]]
     if rows.duplicated(["retailer_id", "as_of"]).any():
         raise FrameInvalid("A retailer has several rows of one as-of date")
     return rows.sort_values(["as_of", "retailer_id"], kind="stable", ignore_index=True)

@@ -15,6 +15,8 @@ from altcredit.pipeline.models.calibration import Calibration, probability
 from altcredit.pipeline.models.expert import Scorecard
 from altcredit.pipeline.models.inputs import Bounds, Floats, Input, matrix, within
 
+SMALL_BATCH = 2_000
+
 Origin = Literal["expert", "simulated", "ledgers", "public"]
 
 
@@ -72,8 +74,7 @@ class Model:
             benchmark=card.benchmark,
         )
         self._centre = np.array([card.centre.get(item.name, 0.0) for item in card.inputs])
-        if booster is not None:
-            booster.set_param({"nthread": threads})
+        self._threads = threads
 
     def explain(self, frame: pd.DataFrame) -> Explained:
         """
@@ -90,7 +91,9 @@ class Model:
         contributions = card.expert.contributions(values, card.inputs) - self._centre
         base = card.expert.base + float(self._centre.sum())
         if self.booster is not None and len(values):
-            trees = self.booster.predict(xgb.DMatrix(values.astype(np.float32)), pred_contribs=True)
+            threads = self._use_threads(len(values))
+            rows = xgb.DMatrix(values.astype(np.float32), nthread=threads)
+            trees = self.booster.predict(rows, pred_contribs=True)
             contributions += trees[:, :-1]
             base += float(trees[0, -1])
         contributions = card.calibration.slope * contributions
@@ -103,6 +106,7 @@ class Model:
         card = self.card
         margin: Floats = card.expert.base + card.expert.contributions(values, card.inputs).sum(axis=1)
         if self.booster is not None and len(values):
+            self._use_threads(len(values))
             margin = margin + self.booster.inplace_predict(values.astype(np.float32), predict_type="margin")
         return margin
 
@@ -111,6 +115,13 @@ class Model:
         values = matrix(frame, self.card.inputs)
         filled = self._filled(within(values, self.card.inputs, self.card.bounds), np.isnan(values))
         return self.margin(filled)
+
+    def _use_threads(self, rows: int) -> int:
+        # On a busy machine a second thread costs more waiting than a small batch has work.
+        threads = self._threads if rows > SMALL_BATCH else 1
+        assert self.booster is not None
+        self.booster.set_param({"nthread": threads})
+        return threads
 
     def _filled(self, values: Floats, unknown: NDArray[np.bool_]) -> Floats:
         """Put the risk side's value where nothing is known; of two candidates, the one that the model holds worse."""

@@ -128,7 +128,7 @@ def tidied(raw: pd.DataFrame) -> pd.DataFrame:
         {
             "retailer_id": [f"loan_{position}" for position in raw.index],
             "as_of": approved,
-            "defaulted": raw["MIS_Status"] == "CHGOFF",
+            "default": raw["MIS_Status"] == "CHGOFF",
             "employees": number["NoEmp"],
             "jobs_created": number["CreateJob"],
             "jobs_retained": number["RetainedJob"],

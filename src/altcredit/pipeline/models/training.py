@@ -120,6 +120,7 @@ def train(
     inputs: Sequence[Input] = INPUTS,
     expert: Scorecard = EXPERT,
     windows: Windows | None = None,
+    cured: float | None = None,
     replicates: int = 300,
     progress: Progress = silent,
 ) -> Model:
@@ -128,7 +129,8 @@ def train(
 
     With fewer than 200 distinct bad shops to train on, fewer than 100 to test with, or dates that do not span the
     windows, the expert scorecard alone is returned under ``expert_version``, calibrated as far as outcomes allow.
-    ``windows`` replaces the usual split; ``replicates``: of the intervals on the card; with 0 the card has no measures.
+    ``windows`` replaces the usual split; ``cured`` is the cure rate where it is measured elsewhere; ``replicates``: of
+    the intervals on the card; with 0 the card has no measures.
 
     :raises FrameInvalid: InputsMissing, ScorecardInvalid: what is wrong with the input.
     """
@@ -152,8 +154,9 @@ def train(
         weights(calibrated_on),
         prior=None if enough else calibration.CAUTIOUS,
     )
-    model = Model(msgspec.structs.replace(model.card, calibration=fitted), model.booster)
-    return _described(model, frame, rows, windows, data_origin=data_origin, replicates=replicates, progress=progress)
+    cured = cured or cure_rate(frame) or expert.cure_rate
+    model = Model(msgspec.structs.replace(model.card, calibration=fitted, cure_rate=cured), model.booster)
+    return _described(model, rows, windows, data_origin=data_origin, replicates=replicates, progress=progress)
 
 
 def _centre(values: Any, expert: Scorecard, inputs: Sequence[Input]) -> dict[str, float]:
@@ -231,7 +234,6 @@ def _boosted(training: pd.DataFrame, model: Model, progress: Progress) -> xgb.Bo
 
 def _described(
     model: Model,
-    frame: pd.DataFrame,
     rows: pd.DataFrame,
     windows: Windows | None,
     *,
@@ -248,7 +250,6 @@ def _described(
     tested = parts.get("test")
     card = msgspec.structs.replace(
         card,
-        cure_rate=cure_rate(frame) or card.expert.cure_rate,
         benchmark=monitor.medians(latest),
         data_origin=data_origin,
         data_sha256=digest(rows, [*("retailer_id", "as_of", "defaulted"), *(item.name for item in card.inputs)]),
