@@ -169,6 +169,16 @@ def read_all(connection: ssl.SSLSocket) -> bytes:
     return received
 
 
+def read_until(connection: ssl.SSLSocket, end: bytes) -> bytes:
+    """What the server sends, up to ``end``."""
+    received = b""
+    while not received.endswith(end):
+        chunk = connection.recv(65536)
+        assert chunk, received
+        received += chunk
+    return received
+
+
 # The handshake
 
 
@@ -552,6 +562,17 @@ def test_requests_sent_in_one_go_are_answered_in_order(server: Running) -> None:
     assert [part.split(b"}")[0] for part in answer.split(b'"size": ')[1:]] == [b"60000", b"60000", b"2"]
 
 
+def test_a_body_is_not_counted_as_headers_of_the_next_request(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls, "HEADER_BYTES", 150)
+    with server.connection() as connection:
+        whole = b"POST / HTTP/1.1\r\ncontent-length: 600\r\n\r\n" + b"a" * 600
+        last = b"POST / HTTP/1.1\r\nconnection: close\r\ncontent-length: 2\r\n\r\nab"
+        connection.sendall(whole + last[:30])  # one TLS record, so one piece
+        read_until(connection, b'"size": 600}')
+        connection.sendall(last[30:])
+        assert b'"size": 2' in read_all(connection)
+
+
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Running]:
     monkeypatch.setattr(tls, "HANDSHAKE_SECONDS", 0.4)
@@ -565,10 +586,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Running
 def answered(connection: ssl.SSLSocket) -> None:
     """Send a request and read its answer to the end."""
     connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
-    received = b""
-    while not received.endswith(b"}"):
-        received += connection.recv(65536)
-    assert b"200 OK" in received
+    assert b"200 OK" in read_until(connection, b"}")
 
 
 def seconds_until_closed(connection: socket.socket, drip: bytes = b"") -> float:
