@@ -2,10 +2,16 @@
 
 import asyncio
 import hashlib
+import hmac
 import itertools
+import json
 import ssl
+import tempfile
+import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -15,7 +21,7 @@ from tests.conftest import new_database
 
 from altcredit.api.process import Addresses, serve_platform
 from altcredit.engine import consent, identity, retailers, scoring
-from altcredit.runtime.certificates import Authority
+from altcredit.runtime.certificates import Authority, Certificate
 from altcredit.runtime.platform import Platform, opened
 from altcredit.runtime.settings import Settings
 from altcredit.runtime.tls import Tls
@@ -32,6 +38,54 @@ class Shop(msgspec.Struct, kw_only=True):
     distributor_id: str
 
 
+class Feed:
+    """A distributor's end of the line: certificate, API key, signing secret, and an open connection."""
+
+    def __init__(self, issued: identity.IssuedDistributor, client: httpx2.AsyncClient) -> None:
+        self.issued, self.client = issued, client
+        self.distributor_id = issued.distributor_id
+
+    def body(self, **fields: Any) -> bytes:
+        """A batch of the last fortnight, as sent."""
+        today = datetime.now(UTC).date()
+        period = {"sync_from": f"{today - timedelta(days=14)}T00:00:00Z", "sync_to": f"{today}T00:00:00Z"}
+        return json.dumps({"distributor_id": self.distributor_id, **period, **fields}).encode()
+
+    def headers(self, raw: bytes, batch_id: str, *, at: datetime | None = None, v2: bool = True) -> dict[str, str]:
+        """Return the headers of a batch, signed at a moment (now) by both signatures or the first alone."""
+        headers = {
+            "content-type": "application/json",
+            "x-api-key": self.issued.api_key,
+            "x-payload-signature": self.sign(raw),
+            "x-erp-type": "csv",
+            "x-batch-id": batch_id,
+        }
+        if v2:
+            sent = int((at or datetime.now(UTC)).timestamp())
+            headers["x-payload-signature-v2"] = f"t={sent},v2={self.sign(f'{sent}.{batch_id}.'.encode() + raw)}"
+        return headers
+
+    def sign(self, message: bytes) -> str:
+        return hmac.new(self.issued.signing_secret.encode(), message, hashlib.sha256).hexdigest()
+
+    async def send(
+        self, raw: bytes | None = None, *, batch_id: str | None = None, at: datetime | None = None, v2: bool = True,
+        change: dict[str, str | None] | None = None, **fields: Any,
+    ) -> httpx2.Response:  # fmt: skip
+        """Send a batch; ``change`` replaces headers, or (None) leaves them out."""
+        body = self.body(**fields) if raw is None else raw
+        headers = self.headers(body, batch_id or str(uuid.uuid4()), at=at, v2=v2)
+        for name, value in (change or {}).items():
+            headers.pop(name, None)
+            if value is not None:
+                headers[name] = value
+        return await self.client.post("/v1/ingest/batch", content=body, headers=headers)
+
+    async def status(self, batch_id: str, *, language: str = "en") -> httpx2.Response:
+        headers = {"x-api-key": self.issued.api_key, "accept-language": language}
+        return await self.client.get(f"/v1/ingest/batch/{batch_id}/status", headers=headers)
+
+
 class Installation:
     """A running AltScore, and what a test needs to bring about in it."""
 
@@ -45,6 +99,35 @@ class Installation:
 
     def client(self, **headers: str) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(base_url=self.base_url, verify=self.context, headers=headers, timeout=10)
+
+    @asynccontextmanager
+    async def presenting(self, certificate: Certificate | None, **headers: str) -> AsyncIterator[httpx2.AsyncClient]:
+        """Lend a client that presents a certificate."""
+        context = ssl.create_default_context(cadata=self.authority.pem)
+        if certificate is not None:
+            assert certificate.key_pem is not None
+            with tempfile.TemporaryDirectory() as folder:
+                chain = Path(folder) / "chain.pem"
+                chain.write_text(certificate.pem + certificate.key_pem)
+                context.load_cert_chain(chain)
+        async with httpx2.AsyncClient(base_url=self.base_url, verify=context, headers=headers, timeout=30) as client:
+            yield client
+
+    @asynccontextmanager
+    async def distributor(self, *, batches_per_hour: int = 1000) -> AsyncIterator[Feed]:
+        """Lend the feed of a new distributor."""
+        async with self.platform.database.transaction() as db:
+            issued = await identity.add_distributor(
+                db,
+                keyring=self.platform.keyring,
+                authority=self.authority,
+                name="Distributor",
+                batches_per_hour=batches_per_hour,
+                actor="test",
+                now=datetime.now(UTC),
+            )
+        async with self.presenting(issued.certificate) as client:
+            yield Feed(issued, client)
 
     async def lender(self, **limits: Any) -> identity.IssuedClient:
         async with self.platform.database.transaction() as db:

@@ -56,6 +56,7 @@ RULES = [
     ("AMOUNT_OUT_OF_RANGE", "invoices", invoice(amount_inr=-42000), "amount_inr"),
     ("AMOUNT_OUT_OF_RANGE", "invoices", invoice(amount_inr=100_000_000.01), "amount_inr"),
     ("AMOUNT_OUT_OF_RANGE", "invoices", invoice(amount_inr=1e300), "amount_inr"),
+    ("AMOUNT_OUT_OF_RANGE", "invoices", invoice(amount_inr=1.7e308), "amount_inr"),
     ("AMOUNT_OUT_OF_RANGE", "payments", payment(amount_paid_inr=2**62), "amount_paid_inr"),
     ("AMOUNT_PRECISION", "invoices", invoice(amount_inr=84.105), "amount_inr"),
     ("AMOUNT_PRECISION", "credit_notes", credit_note(amount_inr=1e-9), "amount_inr"),

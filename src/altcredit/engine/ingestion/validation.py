@@ -177,7 +177,11 @@ def paise(rupees: Iterable[float]) -> list[int]:
     The nearest double of an amount with at most two decimals is p / 100 for the integer p = paise, and division is
     correctly rounded: an amount that is no such quotient has more decimals. No amount is ever rounded to fit.
     """
-    return [round(amount * 100) for amount in rupees]
+    amounts = list(rupees)
+    try:
+        return [round(amount * 100) for amount in amounts]
+    except OverflowError:  # an absurd amount, whose paise no double holds; integers hold any
+        return [round(amount * 100) if _in_range(amount) else int(amount) * 100 for amount in amounts]
 
 
 def _in_range(rupees: float) -> bool:
