@@ -27,7 +27,9 @@ def build(roles: Mapping[str, Role], document: Callable[[], bytes]) -> cyclopts.
 def main(arguments: Sequence[str], roles: Mapping[str, Role], document: Callable[[], bytes]) -> int:
     """Run one command and return its exit code."""
     try:
-        result = build(roles, document)(list(arguments), exit_on_error=False, print_error=True, result_action="return_value")
+        result = build(roles, document)(
+            list(arguments), exit_on_error=False, print_error=True, result_action="return_value"
+        )
     except cyclopts.CycloptsError:
         return USAGE
     except Refusal as refusal:

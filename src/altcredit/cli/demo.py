@@ -42,7 +42,7 @@ def register(app: cyclopts.App) -> None:
 def demo(
     *,
     shops: int = 300,
-    portfolio: int = 4000,
+    portfolio: int = 1200,
     stop: Annotated[bool, cyclopts.Parameter(negative="", env_var="DEMO_EXIT")] = False,
 ) -> None:
     """

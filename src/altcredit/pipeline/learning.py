@@ -41,9 +41,8 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def frame_of(table: pa.Table) -> pd.DataFrame:
-    """Return a training table as the models take it: ``defaulted`` is missing while a label is not mature."""
+    """Return a training table as the models take it, with each shop's first main distributor."""
     frame: pd.DataFrame = table.to_pandas()
-    frame["defaulted"] = frame.pop("default").astype("boolean").where(frame.pop("mature"))
     frame["distributor_id"] = [feed[0] if len(feed) else None for feed in frame.pop("feed")]
     return frame
 
@@ -120,6 +119,7 @@ async def learn(
     )
     folder = platform.settings.home_path / "models"
     saved = await asyncio.to_thread(partial(save, model, folder=folder, sign=partial(platform.signing.sign, "model")))
+    model = load(folder / saved.path, verify=partial(platform.signing.verify, "model"), sha256=saved.sha256)
     environment = platform.settings.environment
     async with platform.database.transaction() as db:
         version = await registry.register(

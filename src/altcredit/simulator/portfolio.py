@@ -30,7 +30,13 @@ def portfolio_frame(
     """
     dates = range(weeks - 26, -1, -13)
     world = training_world(
-        seed, today=today, shops=shops, mechanism=mechanism, weeks=weeks, as_of_weeks=list(dates) if truth else [], paths=40
+        seed,
+        today=today,
+        shops=shops,
+        mechanism=mechanism,
+        weeks=weeks,
+        as_of_weeks=list(dates) if truth else [],
+        paths=40,
     )
     with portfolio_lake(world) as (lake, snapshot):
         days = [today - timedelta(weeks=back) for back in dates]
