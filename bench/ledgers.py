@@ -42,7 +42,7 @@ def write(root: Path, *, invoices: int, retailers: int, distributors: int, batch
 
 
 def _distributor(rng: np.random.Generator, distributor: str, bills: int, retailers: int) -> Iterator[pa.Table]:
-    """Yield the records of 30 days at a time, sorted by date; receipts follow their bills within the month's horizon."""
+    """Yield the records of 30 days at a time, sorted by date; receipts follow their bills within the month's reach."""
     customers = rng.choice(retailers, max(retailers // 3, 1), replace=False)
     names = pa.array([shop(int(number)) for number in customers])
     slowness = rng.gamma(1.5, 6.0, len(customers))
@@ -89,7 +89,9 @@ def _month(
         _records(
             kind="payment", document=receipt,
             invoice=pa.array(bill.take(pa.array(pieces)).to_pandas().to_numpy(), mask=style > 0.8, type=pa.string()),
-            retailer=pa.array(names.take(pa.array(who[pieces])).to_pandas().to_numpy(), mask=style < 0.4, type=pa.string()),
+            retailer=pa.array(
+                names.take(pa.array(who[pieces])).to_pandas().to_numpy(), mask=style < 0.4, type=pa.string()
+            ),
             day=paid[pieces] + np.where(np.arange(len(pieces)) >= size, 7, 0), due=None, amount=value, cash=None,
             returned=rng.random(len(pieces)) < 0.01,
         )

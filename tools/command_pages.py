@@ -27,9 +27,9 @@ def page() -> str:
     head = [
         "# Commands",
         "",
-        "`altcredit COMMAND --help` explains each. Results go to standard output, progress to standard error; `--json` is",
-        "there wherever data is printed. Exit codes: 0 done, 1 a check failed, 2 wrong usage, 3 refused. This page is",
-        "generated from the code (`make docs`).",
+        "`altcredit COMMAND --help` explains each. Results go to standard output, progress to standard error; `--json`",
+        "is there wherever data is printed. Exit codes: 0 done, 1 a check failed, 2 wrong usage, 3 refused. This page",
+        "is generated from the code (`make docs`).",
         "",
         "| Command | What it does |",
         "|---|---|",

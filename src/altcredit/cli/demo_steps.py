@@ -204,7 +204,7 @@ def _pushed(distributor: Any, child: subprocess.Popen[str]) -> str:
     result = msgspec.json.decode(output)
     batches, records = result["read"]["batches"], result["read"]["records"]
     aside = len(result["quarantined_records"])
-    return f"{distributor.name}: {sum(records.values()):,} records in {batches} batches, {aside} put aside"
+    return f"{distributor.name}: {records:,} records in {batches} batches, {aside} put aside"
 
 
 async def _train(platform: Platform, shops: int) -> str:

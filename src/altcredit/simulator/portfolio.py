@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,7 +13,6 @@ from altcredit.pipeline.lake.engine import Lake
 from altcredit.pipeline.lake.tables import Feed, LakeFile, Snapshot
 from altcredit.pipeline.learning import frame_of
 from altcredit.simulator.bronze import truth_table, write_bronze
-from altcredit.simulator.seasons import calendar_day
 from altcredit.simulator.world import Kind, World, training_world
 
 # The posting lag of a simulated distributor: bills are in the books within two days.
@@ -40,7 +39,8 @@ def portfolio_frame(
         paths=40,
     )
     with portfolio_lake(world) as (lake, snapshot):
-        days = [calendar_day(truth.as_of) for truth in world.truths]  # each the day before a week boundary
+        # The last day of a simulated week, as the truth has it.
+        days = [today - timedelta(weeks=back, days=1) for back in dates]
         frame = frame_of(training_frame(lake, snapshot, as_of_dates=days))
     if not truth:
         return frame
