@@ -72,7 +72,9 @@ async def refresh(
     retailers = scored = 0
     for as_of, accounts in by_day(snapshot, scope, today).items():
         norms = await asyncio.to_thread(stored_norms, lake, snapshot, as_of)
-        table = await asyncio.to_thread(gold, lake, snapshot, as_of=as_of, scope=accounts, distributor_norms=norms)
+        table = await asyncio.to_thread(
+            gold, lake, snapshot, as_of=as_of, scope=accounts, distributor_norms=norms, known_now=True
+        )
         clock.done("gold")
         retailers += table.num_rows
         scored += await score(table)
@@ -159,10 +161,12 @@ async def _score_all(
     scope = await scope_of(None)
     retailers = scored = 0
     for as_of, accounts in sorted(by_day(snapshot, scope, today).items()):
-        norms = await asyncio.to_thread(measure_norms, lake, snapshot, as_of=as_of, scope=scope)
+        norms = await asyncio.to_thread(measure_norms, lake, snapshot, as_of=as_of, scope=scope, known_now=True)
         await _store_norms(database, lake, snapshot, as_of=as_of, norms=norms, now=now)
         clock.done("norms")
-        table = await asyncio.to_thread(gold, lake, snapshot, as_of=as_of, scope=accounts, distributor_norms=norms)
+        table = await asyncio.to_thread(
+            gold, lake, snapshot, as_of=as_of, scope=accounts, distributor_norms=norms, known_now=True
+        )
         clock.done("gold")
         retailers += table.num_rows
         for start in range(0, table.num_rows, rows_per_score):

@@ -115,10 +115,14 @@ def gold(
     as_of: date,
     scope: Scope | None,
     distributor_norms: pa.Table | None = None,
+    known_now: bool = False,
 ) -> pa.Table:
     """
     Return one row a retailer that has a bill: every feature of the catalogue (float64, null where unknown) and the
     columns of a Standing (see :func:`standings`), as known at the end of ``as_of`` (midnight UTC).
+
+    With ``known_now`` the ledger as of that day is read as it is known now: what was posted or received since, but is
+    dated by then, counts. That is how a current score is made of a feed that ends before today; training never does.
 
     Only the accounts (retailer_id, distributor_id) in ``scope`` are used (contract C2); None uses all. Without
     ``distributor_norms`` (columns of NORMS) the norms are those of the scope itself.
@@ -126,16 +130,18 @@ def gold(
     with lake.session() as session:
         given = Inputs(session, lake, snapshot, scope)
         if distributor_norms is None:
-            distributor_norms = given.norms(as_of)
+            distributor_norms = given.norms(as_of, known_now=known_now)
         session.give("norms", distributor_norms)
-        tables = [given.gold(part, as_of) for part in given.parts]
+        tables = [given.gold(part, as_of, known_now=known_now) for part in given.parts]
     return pa.concat_tables(tables)
 
 
-def measure_norms(lake: Lake, snapshot: Snapshot, *, as_of: date, scope: Scope | None) -> pa.Table:
+def measure_norms(
+    lake: Lake, snapshot: Snapshot, *, as_of: date, scope: Scope | None, known_now: bool = False
+) -> pa.Table:
     """Return the norms of distributors (columns of NORMS) as of a day, of the accounts in scope."""
     with lake.session() as session:
-        return Inputs(session, lake, snapshot, scope).norms(as_of)
+        return Inputs(session, lake, snapshot, scope).norms(as_of, known_now=known_now)
 
 
 class Inputs:
@@ -188,9 +194,9 @@ class Inputs:
             self.session.give(name, whole)
         return self.fetch(norms.norms).cast(NORMS.to_pyarrow())
 
-    def gold(self, part: Part, as_of: date) -> pa.Table:
+    def gold(self, part: Part, as_of: date, *, known_now: bool = False) -> pa.Table:
         """Return gold of one part."""
-        self.documents(part, as_of=as_of, through=as_of)
+        self.documents(part, as_of=None if known_now else as_of, through=as_of)
         self.make("money", ledger.money)
         self.make("bills", ledger.bills, as_of)
         return self.fetch(retailers, as_of).cast(GOLD)
