@@ -16,6 +16,12 @@ async def score_soon(db: Connection, event: Event) -> None:
     await jobs.enqueue(db, "altscore.refresh", {"retailer_ids": [event.data["retailer_id"]]})
 
 
+async def relink(db: Connection, event: Event) -> None:
+    """Let all ids and GSTINs of a shop answer alike, now that more is known of who it is."""
+    ids = {event.data[name] for name in ("retailer_id", "absorbed_id") if name in event.data}
+    await jobs.enqueue(db, "consent.relink", {"retailer_ids": sorted(ids)})
+
+
 async def score_everyone(db: Connection, _event: Event) -> None:
     """Score all retailers by the model that was just promoted, and not wait for the night."""
     await jobs.enqueue(db, "altscore.nightly", {}, dedupe_key="altscore.nightly")
@@ -24,4 +30,7 @@ async def score_everyone(db: Connection, _event: Event) -> None:
 SUBSCRIPTIONS: Subscriptions = {
     "consent.granted": (score_soon,),
     "model.promoted": (score_everyone,),
+    "retailer.linked": (relink,),
+    "retailer.merged": (relink,),
+    "retailer.parted": (relink,),
 }

@@ -272,15 +272,18 @@ async def _scores(client: httpx2.AsyncClient, platform: Platform, cast: Cast) ->
     headers = await _signed_in(client, cast.lender)
     answer: httpx2.Response | None = None
     deadline = time.monotonic() + _SCORE_SECONDS
-    for shop in cast.world.group("scored")[:8]:
+    best: dict[str, Any] = {}
+    for shop in cast.world.group("scored"):
         body = {"retailer_id": await _retailer_id(platform, shop.gstin), "purpose": PURPOSE}
         while True:
             answer = await client.post("/v1/score", json=body, headers=headers)
             if answer.status_code != 404 or time.monotonic() > deadline:
                 break
             await asyncio.sleep(1.0)
-        if answer.status_code == 200:
-            return answer.json(), headers
+        if answer.status_code == 200 and answer.json()["altscore"] > best.get("altscore", 0):
+            best = answer.json()
+    if best:
+        return best, headers
     raise DemoRefused(f"No score came: {answer.text if answer is not None else 'no shop'}")
 
 

@@ -1,6 +1,7 @@
 """What one process holds while it runs: settings, database pools, keys."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -25,6 +26,7 @@ class Platform:
         self.database = database
         self.keyring = keyring
         self.signing = signing
+        self._looked_up = 0.0
         self.trusted_proxies = trusted_networks(settings)
 
     @classmethod
@@ -55,6 +57,15 @@ class Platform:
         """Read the signing keys again."""
         async with self.database.transaction() as db:
             await self.signing.refresh(db, keyring=self.keyring, now=clock.now())
+
+    async def keys_looked_up(self) -> bool:
+        """Read the signing keys again, unless that was done within the last second; tell whether it was done."""
+        now = time.monotonic()
+        if now - self._looked_up < 1.0:
+            return False
+        self._looked_up = now
+        await self.refresh_keys()
+        return True
 
     async def keep_keys_fresh(self) -> None:
         """Read the signing keys again every few seconds, for as long as the process runs."""

@@ -34,6 +34,18 @@ async def create_partitions(work: Work, _payloads: list[Payload]) -> None:
         await add_access_partitions(db, today=now.date())
 
 
+async def relink_consents(work: Work, payloads: list[Payload]) -> None:
+    """Bring the look-up rows of shops in line with what is known of their identity, and score them again."""
+    from altcredit.engine import consent
+
+    platform = work.platform
+    ids = sorted({retailer_id for one in payloads for retailer_id in one["retailer_ids"]})
+    async with platform.database.transaction() as db:
+        for retailer_id in ids:
+            await consent.relink(db, keyring=platform.keyring, retailer_id=retailer_id)
+        await jobs.enqueue(db, "altscore.refresh", {"retailer_ids": ids})
+
+
 async def purge_records(work: Work, _payloads: list[Payload]) -> None:
     """Delete what has served: events every reader is done with, the log of jobs, replayable answers, past windows."""
     database, now = work.platform.database, work.clock()
@@ -50,6 +62,7 @@ HANDLERS: Mapping[str, Handler] = {
     "altscore.refresh": Handler(run=scoring.refresh, merging=True, at_once=1),
     "altscore.nightly": Handler(run=scoring.nightly, at_once=1),
     "quarantine.purge": Handler(run=scoring.purge_quarantine, at_once=1),
+    "consent.relink": Handler(run=relink_consents, merging=True),
     "keys.rotate": Handler(run=rotate_keys, at_once=1),
     "partitions.create": Handler(run=create_partitions, at_once=1),
     "records.purge": Handler(run=purge_records, at_once=1),

@@ -62,14 +62,25 @@ SIGNATURE_V2 = Header(
 )
 
 
-def _claims(call: Call, kind: str) -> Claims:
+async def _verified(call: Call, token: str) -> Claims:
+    signing = call.platform.signing
+    try:
+        return signing.verify_token(token, call.now)
+    except tokens.UnknownKey:
+        # Signed elsewhere by a key that came into use since this process last looked.
+        if not await call.platform.keys_looked_up():
+            raise
+        return signing.verify_token(token, call.now)
+
+
+async def _claims(call: Call, kind: str) -> Claims:
     authorization = call.headers.get("authorization")
     if authorization is None:
         raise TokenMissing
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
         raise tokens.TokenInvalid
-    claims = call.platform.signing.verify_token(token.strip(), call.now)
+    claims = await _verified(call, token.strip())
     if claims.kind != kind or call.headers.get("x-client-id") != claims.sub:
         raise tokens.TokenInvalid
     return claims
@@ -77,7 +88,7 @@ def _claims(call: Call, kind: str) -> Claims:
 
 async def _lender(call: Call) -> Caller:
     # Whether the lender is suspended or the token withdrawn is read in the statement that reads the answer.
-    claims = _claims(call, "lender")
+    claims = await _claims(call, "lender")
     return Caller(kind="lender", id=claims.sub, subject=claims)
 
 
@@ -92,7 +103,7 @@ def service(scope: str) -> Credential:
     """Return the credential of an internal service whose token has ``scope``."""
 
     async def identify(call: Call) -> Caller:
-        claims = _claims(call, "service")
+        claims = await _claims(call, "service")
         async with call.platform.database.transaction() as db:
             if not await identity.is_active(db, client_id=claims.sub, jti=claims.jti):
                 raise identity.ClientInactive
