@@ -16,6 +16,11 @@ async def score_soon(db: Connection, event: Event) -> None:
     await jobs.enqueue(db, "altscore.refresh", {"retailer_ids": [event.data["retailer_id"]]})
 
 
+async def relink_consents(db: Connection, event: Event) -> None:
+    """Let consents answer for a shop under every id and GSTIN that is now known to be its own."""
+    await jobs.enqueue(db, "consent.relink", {"retailer_id": event.data["retailer_id"]})
+
+
 async def score_everyone(db: Connection, _event: Event) -> None:
     """Score all retailers by the model that was just promoted, and not wait for the night."""
     await jobs.enqueue(db, "altscore.nightly", {}, dedupe_key="altscore.nightly")
@@ -24,4 +29,6 @@ async def score_everyone(db: Connection, _event: Event) -> None:
 SUBSCRIPTIONS: Subscriptions = {
     "consent.granted": (score_soon,),
     "model.promoted": (score_everyone,),
+    "retailer.linked": (relink_consents,),
+    "retailer.merged": (relink_consents,),
 }

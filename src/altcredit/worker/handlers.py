@@ -34,6 +34,16 @@ async def create_partitions(work: Work, _payloads: list[Payload]) -> None:
         await add_access_partitions(db, today=now.date())
 
 
+async def relink_consents(work: Work, payloads: list[Payload]) -> None:
+    """Bring consents in line with what is now known of shops' identities, and score those shops by all their trade."""
+    from altcredit.engine import consent
+
+    for one in payloads:
+        async with work.platform.database.transaction() as db:
+            await consent.relink(db, keyring=work.platform.keyring, retailer_id=one["retailer_id"])
+            await jobs.enqueue(db, "altscore.refresh", {"retailer_ids": [one["retailer_id"]]})
+
+
 async def purge_records(work: Work, _payloads: list[Payload]) -> None:
     """Delete what has served: events every reader is done with, the log of jobs, replayable answers, past windows."""
     database, now = work.platform.database, work.clock()
@@ -49,6 +59,7 @@ async def purge_records(work: Work, _payloads: list[Payload]) -> None:
 HANDLERS: Mapping[str, Handler] = {
     "altscore.refresh": Handler(run=scoring.refresh, merging=True, at_once=1),
     "altscore.nightly": Handler(run=scoring.nightly, at_once=1),
+    "consent.relink": Handler(run=relink_consents),
     "quarantine.purge": Handler(run=scoring.purge_quarantine, at_once=1),
     "keys.rotate": Handler(run=rotate_keys, at_once=1),
     "partitions.create": Handler(run=create_partitions, at_once=1),
