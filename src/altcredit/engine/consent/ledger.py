@@ -80,6 +80,37 @@ def timestamp(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the ledger as far as it decides what is live. ``granted_at`` is exact, to order grants by."""
+
+    consent_id: str
+    lender_ids: tuple[str, ...]
+    purpose: str
+    granted_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+
+
+def live(entries: Iterable[Entry]) -> dict[str, tuple[Active, ...]]:
+    """
+    Return the live grants by lender (or the platform), from all that a shop ever agreed to.
+
+    Of each lender and purpose the newest grant counts, unless any grant of that chain was revoked since (contract C3).
+    Whether it has expired is for the reader to judge.
+    """
+    chains: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        for lender in entry.lender_ids or (PLATFORM,):
+            chains.setdefault((lender, entry.purpose), []).append(entry)
+    found: dict[str, tuple[Active, ...]] = {lender: () for lender, _ in chains}
+    for (lender, purpose), chain in chains.items():
+        newest = max(chain, key=lambda one: (one.granted_at, one.consent_id))
+        if not any(one.revoked_at is not None and one.revoked_at >= newest.granted_at for one in chain):
+            active = Active(purpose=purpose, consent_id=newest.consent_id, expires_at=newest.expires_at)
+            found[lender] = (*found[lender], active)
+    return found
+
+
 def with_grant(active: Iterable[Active], grant: Active) -> tuple[Active, ...]:
     """Return the chain's live grants after another one: it supersedes the one of the same purpose."""
     return (*(one for one in active if one.purpose != grant.purpose), grant)

@@ -13,6 +13,7 @@ from altcredit.engine.consent.ledger import (
     VALIDITY,
     Active,
     Consent,
+    live,
     signed_bytes,
     with_grant,
     without,
@@ -125,8 +126,8 @@ async def grant(
         days=VALIDITY.days,
     )
     heads = tuple(lender_scope) or (PLATFORM,)
-    live = {lender: await store.head(db, head_key(keyring, retailer_id, lender)) for lender in heads}
-    superseded = {one.consent_id for active in live.values() for one in active if one.purpose == purpose}
+    before = {lender: await store.head(db, head_key(keyring, retailer_id, lender)) for lender in heads}
+    superseded = {one.consent_id for active in before.values() for one in active if one.purpose == purpose}
     consent = Consent(
         consent_id=new_id("cns"),
         retailer_id=retailer_id,
@@ -142,9 +143,9 @@ async def grant(
     )
     record = signed_bytes(consent)
     key_id, signature = signing.sign("consent", record)
-    await store.insert(db, consent, record, signature, key_id)
+    await store.insert(db, consent, record, signature, key_id, granted_at=now)
     grant_ = Active(purpose=purpose, consent_id=consent.consent_id, expires_at=consent.expires_at)
-    await _put(db, keyring, retailer_id, {lender: with_grant(active, grant_) for lender, active in live.items()})
+    await _put(db, keyring, retailer_id, {lender: with_grant(active, grant_) for lender, active in before.items()})
     details = {"retailer_id": retailer_id, "lenders": list(lender_scope), "purpose": purpose, "channel": channel}
     await audit.append(db, actor=actor, action="consent.granted", subject=consent.consent_id, details=details, now=now)
     await outbox.publish(
@@ -193,8 +194,8 @@ async def revoke(
 async def check(db: Connection, *, keyring: Keyring, retailer_id: str, lender_id: str, now: datetime) -> Active | None:
     """Return the grant that lets this lender in longest, or nothing. API-ALTSCORE-001, section 04."""
     active = await store.head(db, head_key(keyring, retailer_id, lender_id))
-    live = [one for one in active if one.expires_at > now]
-    return max(live, key=lambda one: one.expires_at, default=None)
+    open_ = [one for one in active if one.expires_at > now]
+    return max(open_, key=lambda one: one.expires_at, default=None)
 
 
 async def show(db: Connection, *, consent_id: str) -> Exported:
@@ -225,19 +226,15 @@ async def trainable(db: Connection, *, now: datetime) -> dict[str, tuple[str, ..
 
 async def relink(db: Connection, *, keyring: Keyring, retailer_id: str) -> None:
     """
-    Bring the look-up rows of a shop in line with what is now known of its identity.
+    Make the look-up rows of a shop anew from the ledger, by what is now known of its identity.
 
-    Called when a GSTIN becomes known or two ids turn out to be one shop: every id of the shop then answers alike.
+    Called when a GSTIN becomes known, when two ids turn out to be one shop, and when they are parted again: every id
+    and GSTIN of the shop then answers alike, and none that is no longer its own.
     """
     shop = await retailers.profile(db, keyring=keyring, retailer_id=retailer_id)
     await store.serialise(db, shop.retailer_id)
-    merged: dict[str, dict[str, Active]] = {}
-    for lender, _, active in await store.heads_of(db, shop.ids):
-        newest = merged.setdefault(lender, {})
-        for one in active:
-            if one.purpose not in newest or newest[one.purpose].expires_at < one.expires_at:
-                newest[one.purpose] = one
-    await _put(db, keyring, shop.retailer_id, {lender: tuple(found.values()) for lender, found in merged.items()})
+    await store.clear_heads(db, shop.ids)
+    await _put(db, keyring, shop.retailer_id, live(await store.entries(db, shop.ids)))
 
 
 async def _put(db: Connection, keyring: Keyring, retailer_id: str, live: dict[str, tuple[Active, ...]]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from altcredit.engine.consent.ledger import Active, Consent
+from altcredit.engine.consent.ledger import Active, Consent, Entry
 from altcredit.runtime.db import Connection, Record
 
 INSERT = """
@@ -34,9 +34,11 @@ SET retailer_id = EXCLUDED.retailer_id, purposes = EXCLUDED.purposes, consent_id
     expires_at = EXCLUDED.expires_at
 """
 DROP_HEAD = "DELETE FROM consent_head WHERE head_key = $1"
-HEADS_OF = """
-SELECT lender_id, requested_id, purposes, consent_ids, expires_at FROM consent_head WHERE retailer_id = ANY($1)
+ENTRIES = """
+SELECT consent_id, lender_ids, purpose, granted_at, expires_at, revoked_at FROM consent WHERE retailer_id = ANY ($1)
 """
+CLEAR_HEADS = "DELETE FROM consent_head WHERE requested_id = ANY ($1)"
+CLEAR_GST_HEADS = "DELETE FROM consent_gst_head WHERE retailer_id = ANY ($1)"
 PUT_GST_HEAD = """
 INSERT INTO consent_gst_head (head_key, retailer_id, expires_at) VALUES ($1, $2, $3)
 ON CONFLICT (head_key) DO UPDATE SET retailer_id = EXCLUDED.retailer_id, expires_at = EXCLUDED.expires_at
@@ -55,7 +57,9 @@ GROUP BY h.retailer_id
 """
 
 
-async def insert(db: Connection, consent: Consent, record: bytes, signature: bytes, key_id: str) -> None:
+async def insert(
+    db: Connection, consent: Consent, record: bytes, signature: bytes, key_id: str, *, granted_at: datetime
+) -> None:
     await db.execute(
         INSERT,
         consent.consent_id,
@@ -63,7 +67,7 @@ async def insert(db: Connection, consent: Consent, record: bytes, signature: byt
         list(consent.lender_scope),
         list(consent.distributor_ids),
         consent.purpose,
-        consent.granted_at,
+        granted_at,
         consent.expires_at,
         record,
         signature,
@@ -121,9 +125,15 @@ async def put_gst_head(db: Connection, head_key: bytes, *, retailer_id: str, exp
         await db.execute(PUT_GST_HEAD, head_key, retailer_id, expires_at)
 
 
-async def heads_of(db: Connection, retailer_ids: Iterable[str]) -> list[tuple[str, str, tuple[Active, ...]]]:
-    rows = await db.fetch(HEADS_OF, list(retailer_ids))
-    return [(row["lender_id"], row["requested_id"], actives(row)) for row in rows]
+async def entries(db: Connection, retailer_ids: Iterable[str]) -> list[Entry]:
+    rows = await db.fetch(ENTRIES, list(retailer_ids))
+    return [Entry(**{**row, "lender_ids": tuple(row["lender_ids"])}) for row in rows]
+
+
+async def clear_heads(db: Connection, retailer_ids: Iterable[str]) -> None:
+    ids = list(retailer_ids)
+    await db.execute(CLEAR_HEADS, ids)
+    await db.execute(CLEAR_GST_HEADS, ids)
 
 
 async def scope(
