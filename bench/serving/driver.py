@@ -52,8 +52,8 @@ async def measure(connections: list[asyncpg.Connection], questions: list[Questio
     return {"rate": len(times) / took} | {f"p{share}": times[int(len(times) * share / 100)] * 1e3 for share in (50, 99)}
 
 
-async def main(dsn: str, path: str, count: int) -> None:
-    questions = msgspec.msgpack.decode(Path(path).read_bytes(), type=list[Question])
+async def main(dsn: str, packed: bytes, count: int) -> None:
+    questions = msgspec.msgpack.decode(packed, type=list[Question])
     connections = [await asyncpg.connect(dsn, server_settings={"timezone": "UTC"}) for _ in range(count)]
     print(json.dumps({"event": "driver_ready"}), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
@@ -63,4 +63,4 @@ async def main(dsn: str, path: str, count: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    uvloop.run(main(sys.argv[1], Path(sys.argv[2]).read_bytes(), int(sys.argv[3])))

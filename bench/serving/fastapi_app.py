@@ -12,7 +12,7 @@ import sys
 import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from fastapi import Depends, FastAPI, Header, HTTPException, Request
 from prometheus_client import Counter, Histogram
@@ -46,7 +46,7 @@ log = logging.getLogger("anchor")
 
 
 class Base(DeclarativeBase):
-    type_annotation_map = {datetime: DateTime(timezone=True), str: Text}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: DateTime(timezone=True), str: Text}
 
 
 class Client(Base):
@@ -179,7 +179,7 @@ async def session(request: Request) -> Any:
         yield opened
 
 
-def claims(request: Request, authorization: Annotated[str, Header()], x_client_id: Annotated[str, Header()]) -> Any:
+async def claims(request: Request, authorization: Annotated[str, Header()], x_client_id: Annotated[str, Header()]) -> Any:
     found = request.app.state.platform.signing.verify_token(authorization.removeprefix("Bearer "), datetime.now(UTC))
     if found.sub != x_client_id:
         raise HTTPException(401)
