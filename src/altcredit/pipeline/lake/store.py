@@ -131,10 +131,10 @@ async def publish_base(
     return version
 
 
-async def publish_norms(db: Connection, *, file: LakeFile, now: datetime) -> int:
+async def publish_norms(db: Connection, *, files: Sequence[LakeFile], now: datetime) -> int:
     """List norms of distributors in the place of those listed before; return the new version."""
     old = [row["file_id"] for row in await db.fetch(OLD_NORMS)]
-    return await publish(db, added=[file], removed=old, now=now)
+    return await publish(db, added=files, removed=old, now=now)
 
 
 async def garbage(db: Connection, *, removed_before: datetime) -> list[tuple[int, str]]:
