@@ -1,11 +1,13 @@
 """Refresh, nightly run and rebuild against a real manifest."""
 
+import asyncio
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from altcredit.pipeline import runs
@@ -203,6 +205,24 @@ async def test_of_two_compactions_of_one_base_the_second_gives_way(
             await store.publish_base(
                 db, added=made.files, replaces=start, covers=made.covers, buckets=made.buckets, now=NOW
             )
+
+
+async def test_compactions_at_the_same_time_leave_one_whole_base(
+    database: Database, books: Books, lake: Lake, tmp_path: Path
+) -> None:
+    for on in (60, 70):
+        await trade(database, books, 1, on)
+    other = Lake(tmp_path, threads=1)
+    found = await asyncio.gather(
+        runs.compact(database, lake, now=NOW),
+        runs.compact(database, other, now=NOW),
+        runs.compact(database, lake, now=NOW),
+    )
+    other.close()
+    for now in found:
+        assert now.deltas == ()
+        assert sum(pq.read_metadata(tmp_path / file.path).num_rows for file in now.base) == 6
+    assert not list((tmp_path / "silver").rglob("plan.json"))
 
 
 async def test_a_compaction_killed_before_its_listing_is_resumed_and_loses_no_batch(

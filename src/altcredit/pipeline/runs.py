@@ -204,9 +204,10 @@ async def compact(
                 db, added=made.files, replaces=current, covers=made.covers, buckets=made.buckets, now=now
             )
     except store.BaseMoved:
-        for file in made.files:
-            files.delete(lake.root, file.path)
-    await asyncio.to_thread(compaction.finish, lake, base_version=current.base_version, kept=made.files)
+        pass  # the other's base may be these very files, where both set out from the same version
+    async with database.transaction() as db:
+        listed = await store.listed(db, paths=[file.path for file in made.files])
+    await asyncio.to_thread(compaction.finish, lake, made, base_version=current.base_version, listed=listed)
     async with database.transaction() as db:
         return await store.snapshot(db)
 
