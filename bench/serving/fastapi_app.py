@@ -179,7 +179,9 @@ async def session(request: Request) -> Any:
         yield opened
 
 
-async def claims(request: Request, authorization: Annotated[str, Header()], x_client_id: Annotated[str, Header()]) -> Any:
+async def claims(
+    request: Request, authorization: Annotated[str, Header()], x_client_id: Annotated[str, Header()]
+) -> Any:
     found = request.app.state.platform.signing.verify_token(authorization.removeprefix("Bearer "), datetime.now(UTC))
     if found.sub != x_client_id:
         raise HTTPException(401)

@@ -1,11 +1,13 @@
 """Refresh, nightly run and rebuild against a real manifest."""
 
+import asyncio
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from altcredit.pipeline import runs
@@ -15,10 +17,11 @@ from altcredit.runtime.db import Database
 from tests.pipeline.books import Books, day, invoice, payment, shop
 
 NOW = datetime(2025, 6, 1, 3, tzinfo=UTC)
-AS_OF = day(120)
+TODAY = day(150)
+WATERMARK = day(119)
 FEED = """
 INSERT INTO distributor_feed (distributor_id, coverage, watermark, lag_days, lag_p90_days, returns_seen, last_batch_at)
-VALUES ($1, '{[2025-01-01,2025-02-01),[2025-02-03,2025-05-01)}', '2025-01-31', '{}', 2, false, $2)
+VALUES ($1, '{[2025-01-01,2025-05-01)}', '2025-04-30', '{}', 2, false, $2)
 """
 
 
@@ -88,7 +91,7 @@ async def test_a_snapshot_is_one_version_whatever_is_listed_after(database: Data
     assert found == then.deltas[0]
     assert len(now.deltas) == 2
     feed = now.feeds["dist_a"]
-    assert feed.coverage == ((day(0), day(30)), (day(33), day(119)))
+    assert feed.coverage == ((day(0), WATERMARK),)
     assert feed.lag_p90_days == 2
 
 
@@ -99,7 +102,7 @@ async def test_a_refresh_scores_the_touched_and_consented_and_no_one_else(
     await trade(database, books, 5, 101)
     me = Shop({shop(1), shop(5)})
     done = await runs.refresh(
-        database, lake, batch_ids=[file.batch_id or ""], as_of=AS_OF, scope_of=me.scope_of, score=me.score
+        database, lake, batch_ids=[file.batch_id or ""], today=TODAY, scope_of=me.scope_of, score=me.score
     )
     assert me.scored.keys() == {shop(1)}
     assert me.scored[shop(1)]["has_payment_data"]
@@ -107,11 +110,25 @@ async def test_a_refresh_scores_the_touched_and_consented_and_no_one_else(
     assert done.seconds.keys() == {"touched", "gold", "score"}
 
 
+async def test_a_batch_that_arrives_after_its_days_is_part_of_them(
+    database: Database, books: Books, lake: Lake
+) -> None:
+    await trade(database, books, 1, 60)
+    late = books.batch([invoice("L", 118, 900, due=130)], received=125)
+    await listed(database, late)
+    me = Shop({shop(1)})
+    await runs.refresh(
+        database, lake, batch_ids=[late.batch_id or ""], today=TODAY, scope_of=me.scope_of, score=me.score
+    )
+    assert me.scored[shop(1)]["as_of"] == WATERMARK
+    assert me.scored[shop(1)]["gmv_6m_inr"] == 5_900
+
+
 async def test_a_refresh_without_consent_computes_nothing(database: Database, books: Books, lake: Lake) -> None:
     file = await trade(database, books, 1, 100)
     me = Shop(set())
     await runs.refresh(
-        database, lake, batch_ids=[file.batch_id or ""], as_of=AS_OF, scope_of=me.scope_of, score=me.score
+        database, lake, batch_ids=[file.batch_id or ""], today=TODAY, scope_of=me.scope_of, score=me.score
     )
     assert me.calls == 0
 
@@ -123,18 +140,17 @@ async def test_the_nightly_run_folds_batches_scores_all_and_stores_norms(
         await trade(database, books, 1, on)
     me = Shop({shop(1), shop(2)})
     before = await _gold_now(database, lake, me)
-    done = await runs.nightly(database, lake, as_of=AS_OF, now=NOW, scope_of=me.scope_of, score=me.score)
+    done = await runs.nightly(database, lake, today=TODAY, now=NOW, scope_of=me.scope_of, score=me.score)
     assert done.scored == 2
     assert me.scored == before
     async with database.transaction() as db:
         now = await snapshot(db)
     assert now.deltas == ()
     assert sum(file.rows for file in now.base) == 12
-    assert [as_of for as_of, _ in now.norms] == [AS_OF]
-    norms = runs.stored_norms(lake, now, AS_OF)
+    assert [as_of for as_of, _ in now.norms] == [WATERMARK]
+    norms = runs.stored_norms(lake, now, WATERMARK)
     assert norms is not None
     assert norms["usual_term"].to_pylist() == [14]
-    assert runs.stored_norms(lake, now, AS_OF - timedelta(days=1)) is None
 
 
 async def _gold_now(database: Database, lake: Lake, me: Shop) -> dict[str, dict[str, Any]]:
@@ -142,7 +158,7 @@ async def _gold_now(database: Database, lake: Lake, me: Shop) -> dict[str, dict[
 
     async with database.transaction() as db:
         now = await snapshot(db)
-    table = gold(lake, now, as_of=AS_OF, scope=await me.scope_of(None))
+    table = gold(lake, now, as_of=WATERMARK, scope=await me.scope_of(None), known_now=True)
     return {row["retailer_id"]: row for row in table.to_pylist()}
 
 
@@ -152,10 +168,10 @@ async def test_a_rebuild_from_bronze_gives_what_the_nightly_run_gave(
     for on in (60, 70):
         await trade(database, books, 1, on)
     me, again = Shop({shop(1), shop(2)}), Shop({shop(1), shop(2)})
-    await runs.nightly(database, lake, as_of=AS_OF, now=NOW, scope_of=me.scope_of, score=me.score)
+    await runs.nightly(database, lake, today=TODAY, now=NOW, scope_of=me.scope_of, score=me.score)
     await trade(database, books, 1, 80)
-    await runs.nightly(database, lake, as_of=AS_OF, now=NOW, scope_of=me.scope_of, score=me.score)
-    await runs.rebuild(database, lake, as_of=AS_OF, now=NOW, scope_of=again.scope_of, score=again.score)
+    await runs.nightly(database, lake, today=TODAY, now=NOW, scope_of=me.scope_of, score=me.score)
+    await runs.rebuild(database, lake, today=TODAY, now=NOW, scope_of=again.scope_of, score=again.score)
     assert again.scored == me.scored
 
 
@@ -189,6 +205,24 @@ async def test_of_two_compactions_of_one_base_the_second_gives_way(
             await store.publish_base(
                 db, added=made.files, replaces=start, covers=made.covers, buckets=made.buckets, now=NOW
             )
+
+
+async def test_compactions_at_the_same_time_leave_one_whole_base(
+    database: Database, books: Books, lake: Lake, tmp_path: Path
+) -> None:
+    for on in (60, 70):
+        await trade(database, books, 1, on)
+    other = Lake(tmp_path, threads=1)
+    found = await asyncio.gather(
+        runs.compact(database, lake, now=NOW),
+        runs.compact(database, other, now=NOW),
+        runs.compact(database, lake, now=NOW),
+    )
+    other.close()
+    for now in found:
+        assert now.deltas == ()
+        assert sum(pq.read_metadata(tmp_path / file.path).num_rows for file in now.base) == 6
+    assert not list((tmp_path / "silver").rglob("plan.json"))
 
 
 async def test_a_compaction_killed_before_its_listing_is_resumed_and_loses_no_batch(

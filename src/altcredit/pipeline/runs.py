@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
 from datetime import date, datetime, timedelta
+from functools import partial
 
 import msgspec
 import pyarrow as pa
@@ -73,7 +74,7 @@ async def refresh(
     for as_of, accounts in by_day(snapshot, scope, today).items():
         norms = await asyncio.to_thread(stored_norms, lake, snapshot, as_of)
         table = await asyncio.to_thread(
-            gold, lake, snapshot, as_of=as_of, scope=accounts, distributor_norms=norms, known_now=True
+            partial(gold, lake, snapshot, as_of=as_of, scope=accounts, distributor_norms=norms, known_now=True)
         )
         clock.done("gold")
         retailers += table.num_rows
@@ -160,12 +161,16 @@ async def _score_all(
         snapshot = await store.snapshot(db)
     scope = await scope_of(None)
     retailers = scored = 0
-    for as_of, accounts in sorted(by_day(snapshot, scope, today).items()):
-        norms = await asyncio.to_thread(measure_norms, lake, snapshot, as_of=as_of, scope=scope, known_now=True)
-        await _store_norms(database, lake, snapshot, as_of=as_of, norms=norms, now=now)
-        clock.done("norms")
+    days = sorted(by_day(snapshot, scope, today).items())
+    norms = {
+        as_of: await asyncio.to_thread(partial(measure_norms, lake, snapshot, as_of=as_of, scope=scope, known_now=True))
+        for as_of, _ in days
+    }
+    await _store_norms(database, lake, snapshot, norms=norms, now=now)
+    clock.done("norms")
+    for as_of, accounts in days:
         table = await asyncio.to_thread(
-            gold, lake, snapshot, as_of=as_of, scope=accounts, distributor_norms=norms, known_now=True
+            partial(gold, lake, snapshot, as_of=as_of, scope=accounts, distributor_norms=norms[as_of], known_now=True)
         )
         clock.done("gold")
         retailers += table.num_rows
@@ -199,9 +204,10 @@ async def compact(
                 db, added=made.files, replaces=current, covers=made.covers, buckets=made.buckets, now=now
             )
     except store.BaseMoved:
-        for file in made.files:
-            files.delete(lake.root, file.path)
-    await asyncio.to_thread(compaction.finish, lake, base_version=current.base_version, kept=made.files)
+        pass  # the other's base may be these very files, where both set out from the same version
+    async with database.transaction() as db:
+        listed = await store.listed(db, paths=[file.path for file in made.files])
+    await asyncio.to_thread(compaction.finish, lake, made, base_version=current.base_version, listed=listed)
     async with database.transaction() as db:
         return await store.snapshot(db)
 
@@ -230,21 +236,22 @@ async def sweep(database: Database, lake: Lake, *, now: datetime, grace: timedel
 
 
 def stored_norms(lake: Lake, snapshot: Snapshot, as_of: date) -> pa.Table | None:
-    """Return the newest norms of distributors as of ``as_of`` or before; None when none are stored."""
-    for day, path in snapshot.norms:
-        if day <= as_of:
-            return pq.read_table(lake.path(path))
-    return None
+    """Return the norms of distributors that were stored for the day nearest to ``as_of``; None when there are none."""
+    nearest = min(snapshot.norms, key=lambda stored: abs((stored[0] - as_of).days), default=None)
+    return None if nearest is None else pq.read_table(lake.path(nearest[1]))
 
 
 async def _store_norms(
-    database: Database, lake: Lake, snapshot: Snapshot, *, as_of: date, norms: pa.Table, now: datetime
+    database: Database, lake: Lake, snapshot: Snapshot, *, norms: dict[date, pa.Table], now: datetime
 ) -> None:
-    path = lake.path(store.norms_path(as_of, snapshot.version))
-    await asyncio.to_thread(files.write_table, path, norms)
-    file = files.described(lake.root, path, layer="gold", kind="norms", rows=norms.num_rows)
+    """Store norms by day in the place of all stored before."""
+    made = []
+    for as_of, table in norms.items():
+        path = lake.path(store.norms_path(as_of, snapshot.version))
+        await asyncio.to_thread(files.write_table, path, table)
+        made.append(files.described(lake.root, path, layer="gold", kind="norms", rows=table.num_rows))
     async with database.transaction() as db:
-        await store.publish_norms(db, file=file, now=now)
+        await store.publish_norms(db, files=made, now=now)
 
 
 class _Stages:

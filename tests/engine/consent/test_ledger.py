@@ -14,7 +14,14 @@ def at(hours: float) -> datetime:
     return T0 + timedelta(hours=hours)
 
 
-def entry(name: str, granted: float, *, lenders: tuple[str, ...] = ("lender_a",), purpose: str = "loan", revoked: float | None = None) -> Entry:
+def entry(
+    name: str,
+    granted: float,
+    *,
+    lenders: tuple[str, ...] = ("lender_a",),
+    purpose: str = "loan",
+    revoked: float | None = None,
+) -> Entry:
     return Entry(
         consent_id=name,
         lender_ids=lenders,
@@ -55,7 +62,9 @@ def test_a_grant_without_lenders_is_the_platforms() -> None:
     assert ids(live([entry("m", 0, lenders=(), purpose="model_development")])) == {PLATFORM: {"m"}}
 
 
-_STEPS = st.lists(st.tuples(st.sampled_from(["grant", "revoke"]), st.sampled_from(["loan", "card"]), st.integers(0, 9)), max_size=12)
+_STEPS = st.lists(
+    st.tuples(st.sampled_from(["grant", "revoke"]), st.sampled_from(["loan", "card"]), st.integers(0, 9)), max_size=12
+)
 
 
 @given(_STEPS)
@@ -65,7 +74,9 @@ def test_the_ledger_says_what_keeping_up_step_by_step_says(steps: list[tuple[str
     for hour, (what, purpose, which) in enumerate(steps):
         if what == "grant":
             entries.append(entry(f"c{hour}", hour, purpose=purpose))
-            active = with_grant(active, Active(purpose=purpose, consent_id=f"c{hour}", expires_at=entries[-1].expires_at))
+            active = with_grant(
+                active, Active(purpose=purpose, consent_id=f"c{hour}", expires_at=entries[-1].expires_at)
+            )
             continue
         open_ = [i for i, one in enumerate(entries) if one.revoked_at is None]
         if open_:

@@ -13,6 +13,7 @@ from altcredit.pipeline.features.festivals import recent_seasons, seasons
 from altcredit.pipeline.features.gold import retailers
 from altcredit.pipeline.lake import EngineMissing, Lake, silver
 from altcredit.pipeline.lake.engine import compiled
+from altcredit.pipeline.lake.tables import NOW
 
 DAY = date(2026, 5, 1)
 
@@ -25,13 +26,13 @@ EXPRESSIONS: dict[str, tuple[Any, ...]] = {
     "known": (silver._known,),
     "silver": (silver._resolved,),
     "index": (silver.index_lines,),
-    "documents": (ledger_sql.documents, DAY, DAY, True, True),
+    "documents": (ledger_sql.documents, NOW, DAY, True, True),
     "money": (ledger_sql.money,),
     "bills": (ledger_sql.bills, DAY),
     "growths": (norms_sql.growths, DAY),
     "terms": (norms_sql.term_counts,),
-    "feeds": (norms_sql.feed_counts, DAY),
-    "unresolved": (norms_sql.unresolved_counts, DAY),
+    "feeds": (norms_sql.feed_counts, DAY, NOW),
+    "unresolved": (norms_sql.unresolved_counts, DAY, NOW),
     "norms": (norms_sql.norms,),
     "gold": (retailers, DAY),
     "queue": (labels.__globals__["_queue"],),

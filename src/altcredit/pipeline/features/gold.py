@@ -15,7 +15,7 @@ from altcredit.pipeline.features.catalogue import CATALOGUE
 from altcredit.pipeline.features.ledger import ALIASES, MONTHS, SCOPE
 from altcredit.pipeline.lake.engine import DuckSession, Lake, compiled
 from altcredit.pipeline.lake.reading import Part, parts, read
-from altcredit.pipeline.lake.tables import Snapshot, day_number
+from altcredit.pipeline.lake.tables import NOW, Snapshot, day_number, end_of_day
 
 Scope = Sequence[tuple[str, str]]
 
@@ -119,10 +119,10 @@ def gold(
 ) -> pa.Table:
     """
     Return one row a retailer that has a bill: every feature of the catalogue (float64, null where unknown) and the
-    columns of a Standing (see :func:`standings`), as known at the end of ``as_of`` (midnight UTC).
+    columns of a Standing (see :func:`standings`), from documents dated up to ``as_of``.
 
-    With ``known_now`` the ledger as of that day is read as it is known now: what was posted or received since, but is
-    dated by then, counts. That is how a current score is made of a feed that ends before today; training never does.
+    They are taken as known at the end of that day (midnight UTC), which is what models learn from; with ``known_now``
+    as known now: a batch that brings yesterday's documents today is then part of yesterday.
 
     Only the accounts (retailer_id, distributor_id) in ``scope`` are used (contract C2); None uses all. Without
     ``distributor_norms`` (columns of NORMS) the norms are those of the scope itself.
@@ -151,7 +151,7 @@ class Inputs:
         self.session, self.lake, self.snapshot = session, lake, snapshot
         self.scoped = scope is not None
         self.aliased = bool(snapshot.aliases)
-        self._current: tuple[Part, date | None, date] | None = None
+        self._current: tuple[Part, int, date] | None = None
         accounts = [(snapshot.aliases.get(retailer, retailer), distributor) for retailer, distributor in scope or ()]
         self.parts = self._parts({retailer for retailer, _ in accounts})
         columns = list(zip(*set(accounts), strict=True)) or [(), ()]
@@ -170,33 +170,34 @@ class Inputs:
             return [Part(retailers=tuple(sorted(wanted)))]
         return parts(self.snapshot, rows=ROWS_PER_PART)
 
-    def documents(self, part: Part, *, as_of: date | None, through: date) -> None:
+    def documents(self, part: Part, *, known_us: int, through: date) -> None:
         """Make ``documents`` of a part, unless they are what was made last."""
-        if self._current == (part, as_of, through):
+        if self._current == (part, known_us, through):
             return
         read(self.session, self.lake, self.snapshot, part)
-        self.make("documents", ledger.documents, as_of, through, self.scoped, self.aliased)
-        self._current = (part, as_of, through)
+        self.make("documents", ledger.documents, known_us, through, self.scoped, self.aliased)
+        self._current = (part, known_us, through)
 
     def norms(self, as_of: date, *, known_now: bool = False) -> pa.Table:
         """Return NORMS of all parts as of a day, as known at its end or (``known_now``) as known now."""
+        known_us = NOW if known_now else end_of_day(as_of)
         kinds: dict[str, list[pa.Table]] = {"growths": [], "term_counts": [], "feed_counts": []}
         for number, part in enumerate(self.parts):
-            self.documents(part, as_of=None if known_now else as_of, through=as_of)
+            self.documents(part, known_us=known_us, through=as_of)
             kinds["growths"].append(self.fetch(norms.growths, as_of))
             kinds["term_counts"].append(self.fetch(norms.term_counts))
-            kinds["feed_counts"].append(self.fetch(norms.feed_counts, as_of))
+            kinds["feed_counts"].append(self.fetch(norms.feed_counts, as_of, known_us))
             if number == 0:
-                kinds["feed_counts"].append(self.fetch(norms.unresolved_counts, as_of))
+                kinds["feed_counts"].append(self.fetch(norms.unresolved_counts, as_of, known_us))
         for name, tables in kinds.items():
             schema = {"growths": norms.GROWTHS, "term_counts": norms.TERM_COUNTS, "feed_counts": norms.FEED_COUNTS}
             whole = pa.concat_tables([table.cast(schema[name].to_pyarrow()) for table in tables])
             self.session.give(name, whole)
         return self.fetch(norms.norms).cast(NORMS.to_pyarrow())
 
-    def gold(self, part: Part, as_of: date, *, known_now: bool = False) -> pa.Table:
+    def gold(self, part: Part, as_of: date, *, known_now: bool) -> pa.Table:
         """Return gold of one part."""
-        self.documents(part, as_of=None if known_now else as_of, through=as_of)
+        self.documents(part, known_us=NOW if known_now else end_of_day(as_of), through=as_of)
         self.make("money", ledger.money)
         self.make("bills", ledger.bills, as_of)
         return self.fetch(retailers, as_of).cast(GOLD)

@@ -25,7 +25,7 @@ from altcredit.pipeline.features.accounts import DPD, WINDOW, beside
 from altcredit.pipeline.features.gold import Inputs, Scope, gold, material
 from altcredit.pipeline.features.ledger import ACCOUNT, DOCUMENTS, MONEY
 from altcredit.pipeline.lake.engine import Lake
-from altcredit.pipeline.lake.tables import Snapshot, day_number
+from altcredit.pipeline.lake.tables import NOW, Snapshot, day_number
 
 FEED_DAYS: Final = 180
 """The first day that a label is taken for is so long after the beginning of the feed."""
@@ -184,7 +184,7 @@ def labels(
         session.give("feeds", pa.Table.from_pylist(_feeds(snapshot), schema=FEEDS.to_pyarrow()))
         found = []
         for part in given.parts:
-            given.documents(part, as_of=None, through=through)
+            given.documents(part, known_us=NOW, through=through)
             given.make("money", ledger.money)
             given.make("queue", _queue)
             given.make("received", _received)

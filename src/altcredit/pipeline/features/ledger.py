@@ -26,7 +26,7 @@ from typing import Any, Final
 import ibis
 
 from altcredit.pipeline.features.festivals import recent_seasons
-from altcredit.pipeline.lake.tables import FOREVER, SILVER, day_number, end_of_day
+from altcredit.pipeline.lake.tables import SILVER, day_number
 
 ACCOUNT: Final = ("retailer_id", "distributor_id")
 RESIDUE_PAISE: Final = 100_00.0
@@ -72,17 +72,16 @@ MONEY: Final = ibis.schema(
 )
 
 
-def documents(as_of: date | None, through: date, scoped: bool, aliased: bool) -> Any:
+def documents(known_us: int, through: date, scoped: bool, aliased: bool) -> Any:
     """
-    Return DOCUMENTS from ``silver``: those dated up to ``through`` as known at the end of ``as_of`` (None: by now).
+    Return DOCUMENTS from ``silver``: those dated up to ``through``, as known at a moment (microseconds since 1970).
 
     ``scoped``: only accounts of the table ``scope`` (consent, contract C2). ``aliased``: merged ids, by ``aliases``.
     """
     rows = ibis.table(SILVER, name="silver")
-    known = (rows.known_us < rows.until_us) & (rows.until_us == FOREVER)
-    if as_of is not None:
-        known = (rows.known_us <= end_of_day(as_of)) & (rows.until_us > end_of_day(as_of))
-    rows = rows.filter(known, rows.document_date <= through, rows.retailer_id.notnull())
+    rows = rows.filter(
+        rows.known_us <= known_us, rows.until_us > known_us, rows.document_date <= through, rows.retailer_id.notnull()
+    )
     if aliased:
         aliases = ibis.table(ALIASES, name="aliases")
         rows = rows.left_join(aliases, rows.retailer_id == aliases.alias_id)

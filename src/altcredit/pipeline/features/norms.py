@@ -13,7 +13,7 @@ import ibis
 
 from altcredit.pipeline.features.accounts import WINDOW, trade
 from altcredit.pipeline.features.ledger import DOCUMENTS
-from altcredit.pipeline.lake.tables import SILVER, day_number, end_of_day
+from altcredit.pipeline.lake.tables import SILVER, day_number
 
 MIN_PEERS: Final = 10
 
@@ -35,7 +35,7 @@ def term_counts() -> Any:
     return rows.group_by("distributor_id", term=(rows.due - rows.day).cast("int64")).agg(n=rows.count())
 
 
-def feed_counts(as_of: date) -> Any:
+def feed_counts(as_of: date, known_us: int) -> Any:
     """Return records of the last 180 days and credit notes by distributor, from ``documents`` and ``silver``."""
     rows = ibis.table(DOCUMENTS, name="documents")
     counts = rows.group_by("distributor_id").agg(
@@ -43,17 +43,15 @@ def feed_counts(as_of: date) -> Any:
         notes=rows.count(where=rows.kind == "credit_note"),
     )
     lines = ibis.table(SILVER, name="silver")
-    end = end_of_day(as_of)
-    late = lines.filter(~lines.named, lines.original, lines.own_us <= end, lines.known_us > end)
+    late = lines.filter(~lines.named, lines.original, lines.own_us <= known_us, lines.known_us > known_us)
     counts = counts.mutate(waiting=ibis.literal(0, "int64")).select(*FEED_COUNTS)
     return ibis.union(counts, _waiting(late, as_of), distinct=False)
 
 
-def unresolved_counts(as_of: date) -> Any:
-    """Return the lines of ``unresolved`` that were known at the end of ``as_of``, by distributor."""
+def unresolved_counts(as_of: date, known_us: int) -> Any:
+    """Return the lines of ``unresolved`` of the last 180 days that were known at a moment, by distributor."""
     lines = ibis.table(SILVER, name="unresolved")
-    end = end_of_day(as_of)
-    return _waiting(lines.filter(lines.known_us <= end, lines.until_us > end), as_of)
+    return _waiting(lines.filter(lines.known_us <= known_us, lines.until_us > known_us), as_of)
 
 
 def _waiting(lines: Any, as_of: date) -> Any:

@@ -13,7 +13,7 @@ the manifest names the new files (store.publish_base).
 import fcntl
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -88,17 +88,19 @@ def compact(lake: Lake, snapshot: Snapshot, *, rebuild: bool = False, report: Re
     )
 
 
-def finish(lake: Lake, *, base_version: int, kept: Sequence[LakeFile]) -> None:
-    """Tidy up after the new base has been listed: its pieces and plan, and all that was begun from bases before it."""
-    listed = {lake.path(file.path).parent for file in kept}
-    for path in (lake.root / "silver").glob("*/plan.json"):
-        if _load(path).base_version > base_version:
-            continue
-        if path.parent in listed and any(path.parent.glob("*.parquet")):
-            shutil.rmtree(path.parent / "pieces", ignore_errors=True)
-            path.unlink()
-        else:
-            shutil.rmtree(path.parent)
+def finish(lake: Lake, made: Compacted, *, base_version: int, listed: Collection[str]) -> None:
+    """Tidy up after a compaction: files that did not get listed, pieces, plans, and what older bases left undone."""
+    with _alone(lake):
+        for file in made.files:
+            if file.path not in listed:
+                lake.path(file.path).unlink(missing_ok=True)
+        kept = {lake.path(path).parent for path in listed}
+        for path in (lake.root / "silver").glob("*/plan.json"):
+            if path.parent in kept:
+                shutil.rmtree(path.parent / "pieces", ignore_errors=True)
+                path.unlink()
+            elif _load(path).base_version <= base_version:
+                shutil.rmtree(path.parent)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 REMOVE = "UPDATE lake_file SET removed_version = $2 WHERE file_id = ANY($1::bigint[]) AND removed_version IS NULL"
 MARK_REMOVED = "INSERT INTO lake_removed (file_id, removed_at) SELECT unnest($1::bigint[]), $2 ON CONFLICT DO NOTHING"
 ADD_BASE = "INSERT INTO lake_base (version, covers, buckets, made_at) VALUES ($1, $2, $3, $4)"
+LISTED = "SELECT path FROM lake_file WHERE path = ANY($1::text[])"
 GARBAGE = """
 SELECT f.file_id, f.path FROM lake_removed r JOIN lake_file f USING (file_id) WHERE r.removed_at < $1 ORDER BY f.file_id
 """
@@ -131,10 +132,15 @@ async def publish_base(
     return version
 
 
-async def publish_norms(db: Connection, *, file: LakeFile, now: datetime) -> int:
+async def publish_norms(db: Connection, *, files: Sequence[LakeFile], now: datetime) -> int:
     """List norms of distributors in the place of those listed before; return the new version."""
     old = [row["file_id"] for row in await db.fetch(OLD_NORMS)]
-    return await publish(db, added=[file], removed=old, now=now)
+    return await publish(db, added=files, removed=old, now=now)
+
+
+async def listed(db: Connection, *, paths: Sequence[str]) -> set[str]:
+    """Return which of some paths the manifest knows, files that are off the list but still on disk included."""
+    return {row["path"] for row in await db.fetch(LISTED, list(paths))}
 
 
 async def garbage(db: Connection, *, removed_before: datetime) -> list[tuple[int, str]]:

@@ -87,6 +87,8 @@ INDEX: Final = ibis.schema(
 """Every version of every invoice, sorted by distributor and number: to whom it was made out."""
 
 FOREVER: Final = 1 << 62
+NOW: Final = FOREVER - 1
+"""The moment by which everything in the lake is known."""
 DAY_US: Final = 86_400_000_000
 EPOCH: Final = date(1970, 1, 1)
 
