@@ -44,6 +44,7 @@ spec: setup
 docs: setup
 	$(BIN)/python -m tools.settings_table > docs/settings.md
 	$(BIN)/python -m tools.command_pages > docs/commands.md
+	$(BIN)/python -m tools.feature_table > docs/features.md
 
 # Resolve the requirements anew: the newest versions that pyproject.toml allows, with their hashes and no addresses.
 lock: setup
