@@ -159,6 +159,6 @@ def _file(root: Path, table: pa.Table, *, distributor: str, received: datetime, 
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path, compression="zstd")
     return LakeFile(
-        layer="bronze", kind="batch", path=relative, rows=size, bytes=path.stat().st_size, sha256="", bucket=None,
+        layer="bronze", kind="batch", path=relative, rows=size, bytes=path.stat().st_size, sha256="",
         distributor_id=distributor, batch_id=batch_id, file_id=version, added_version=version,
     )  # fmt: skip

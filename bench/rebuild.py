@@ -47,7 +47,6 @@ def product(root: Path, snapshot: Snapshot) -> pa.Table:
         deltas=(),
         base=tuple(file for file in made.files if file.kind != "index"),
         index=tuple(file for file in made.files if file.kind == "index"),
-        buckets=made.buckets,
     )
     return gold(lake, rebuilt, as_of=ledgers.LAST, scope=None)
 
