@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from altcredit.pipeline.lake.tables import EPOCH, Feed, LakeFile, Snapshot
@@ -42,7 +43,7 @@ def write(root: Path, *, invoices: int, retailers: int, distributors: int, batch
 
 
 def _distributor(rng: np.random.Generator, distributor: str, bills: int, retailers: int) -> Iterator[pa.Table]:
-    """Yield the records of 30 days at a time, sorted by date; receipts follow their bills within the month's reach."""
+    """Yield the records of 30 days at a time, sorted by date; what falls later waits for its month."""
     customers = rng.choice(retailers, max(retailers // 3, 1), replace=False)
     names = pa.array([shop(int(number)) for number in customers])
     slowness = rng.gamma(1.5, 6.0, len(customers))
@@ -78,7 +79,7 @@ def _month(
         )
     ]  # fmt: skip
     again = np.flatnonzero(rng.random(size) < 0.02)
-    parts.append(_chosen(parts[0], again, day[again] + 3, (amount[again] * 1.1).astype(np.int64)))
+    parts.append(_chosen(parts[0], again, (amount[again] * 1.1).astype(np.int64)))
     paid = day + np.maximum(TERM + np.round(rng.normal(0, 4, size) + slowness[who] - 8).astype(np.int64), 1)
     two = rng.random(size) < 0.1
     pieces = np.concatenate([np.arange(size)[rng.random(size) > 0.05], np.flatnonzero(two)])
@@ -87,11 +88,8 @@ def _month(
     receipt = pa.array([f"PAY-{distributor[-4:]}-{month:03d}-{n:08d}" for n in range(len(pieces))])
     parts.append(
         _records(
-            kind="payment", document=receipt,
-            invoice=pa.array(bill.take(pa.array(pieces)).to_pandas().to_numpy(), mask=style > 0.8, type=pa.string()),
-            retailer=pa.array(
-                names.take(pa.array(who[pieces])).to_pandas().to_numpy(), mask=style < 0.4, type=pa.string()
-            ),
+            kind="payment", document=receipt, invoice=_but(bill.take(pa.array(pieces)), style > 0.8),
+            retailer=_but(names.take(pa.array(who[pieces])), style < 0.4),
             day=paid[pieces] + np.where(np.arange(len(pieces)) >= size, 7, 0), due=None, amount=value, cash=None,
             returned=rng.random(len(pieces)) < 0.01,
         )
@@ -129,8 +127,13 @@ def _records(*, kind, document, invoice, retailer, day, due, amount, cash, retur
     )
 
 
-def _chosen(table: pa.Table, rows: np.ndarray, day: np.ndarray, amount: np.ndarray) -> pa.Table:
-    """Return corrections of some bills: the same document with another amount (its date stays, it is sent later)."""
+def _but(values: pa.Array, where: np.ndarray) -> pa.Array:
+    """Return the values with nulls at some places."""
+    return pc.if_else(pa.array(where), pa.scalar(None, pa.string()), values)
+
+
+def _chosen(table: pa.Table, rows: np.ndarray, amount: np.ndarray) -> pa.Table:
+    """Return corrections of some bills: the same documents with other amounts."""
     chosen = table.take(pa.array(rows))
     return chosen.set_column(6, "amount_paise", pa.array(amount))
 
@@ -156,6 +159,6 @@ def _file(root: Path, table: pa.Table, *, distributor: str, received: datetime, 
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path, compression="zstd")
     return LakeFile(
-        layer="bronze", kind="batch", path=relative, rows=size, bytes=path.stat().st_size, sha256="", bucket=None,
+        layer="bronze", kind="batch", path=relative, rows=size, bytes=path.stat().st_size, sha256="",
         distributor_id=distributor, batch_id=batch_id, file_id=version, added_version=version,
     )  # fmt: skip

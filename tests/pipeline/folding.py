@@ -21,7 +21,6 @@ def folded(lake: Lake, snapshot: Snapshot, cut: int, *, made: Compacted | None =
         deltas=newer,
         base=tuple(file for file in made.files if file.kind != "index"),
         index=tuple(file for file in made.files if file.kind == "index"),
-        buckets=made.buckets,
         base_version=snapshot.base_version + 1,
         covers=cut,
     )
@@ -30,7 +29,7 @@ def folded(lake: Lake, snapshot: Snapshot, cut: int, *, made: Compacted | None =
 def rows_of(lake: Lake, snapshot: Snapshot, retailers: tuple[str, ...] | None = None) -> list[dict[str, Any]]:
     """Return silver of all or some retailers, only what held for any time, in a fixed order."""
     with lake.session() as session:
-        read(session, lake, snapshot, Part(0, snapshot.buckets - 1, retailers))
+        read(session, lake, snapshot, Part(retailers=retailers))
         table = session.fetch(
             "SELECT kind, distributor_id, document_id, line, retailer_id, invoice_id, on_account, amount_paise, status, "
             "own_us, known_us, until_us FROM silver WHERE known_us < until_us ORDER BY ALL"

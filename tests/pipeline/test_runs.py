@@ -202,9 +202,7 @@ async def test_of_two_compactions_of_one_base_the_second_gives_way(
     await runs.compact(database, lake, now=NOW)
     with pytest.raises(BaseMoved):
         async with database.transaction() as db:
-            await store.publish_base(
-                db, added=made.files, replaces=start, covers=made.covers, buckets=made.buckets, now=NOW
-            )
+            await store.publish_base(db, added=made.files, replaces=start, covers=made.covers, now=NOW)
 
 
 async def test_compactions_at_the_same_time_leave_one_whole_base(

@@ -200,9 +200,7 @@ async def compact(
     made = await asyncio.to_thread(compaction.compact, lake, source, rebuild=rebuild, report=report)
     try:
         async with database.transaction() as db:
-            await store.publish_base(
-                db, added=made.files, replaces=current, covers=made.covers, buckets=made.buckets, now=now
-            )
+            await store.publish_base(db, added=made.files, replaces=current, covers=made.covers, now=now)
     except store.BaseMoved:
         pass  # the other's base may be these very files, where both set out from the same version
     async with database.transaction() as db:

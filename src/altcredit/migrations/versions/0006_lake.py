@@ -7,7 +7,6 @@ SQL = """
 CREATE TABLE lake_base (
     version bigint PRIMARY KEY,
     covers bigint NOT NULL,
-    buckets integer NOT NULL,
     made_at timestamptz NOT NULL
 );
 COMMENT ON COLUMN lake_base.version IS 'version of the manifest that listed this base of silver';

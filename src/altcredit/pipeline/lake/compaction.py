@@ -1,13 +1,14 @@
 """
-Fold the batches since the base into a new base of silver, in two stages that a kill can interrupt anywhere.
+Fold the batches since the base into a new base of silver.
 
-1. Distributor by distributor (in groups of a bounded number of rows): silver of the group, cut by bucket, and its part
-   of the index. Everything that must meet, versions of a document, a receipt and its invoice, is of one distributor.
-2. Bucket by bucket: the groups' pieces of a bucket, sorted by retailer, are a file of the base.
+The base is cut by distributor, into groups of a bounded number of rows, because everything that must meet is of one
+distributor: versions of a document, a receipt and its invoice. Each group is one file, sorted by retailer: a retailer
+id is a keyed hash, so the file's row groups are equal ranges of hashes, and a reader of some retailers skips the rest
+by their statistics. Beside it lies the group's part of the index of invoices.
 
-All of it happens in one folder, named by the base it starts from and the version it covers. A file that has its name is
-whole (files.py), so a run that finds such a folder goes on where the last one stopped. Readers see nothing of it until
-the manifest names the new files (store.publish_base).
+A kill can come at any time. All files are made in one folder, named by the base it starts from and the version it
+covers; a file that has its name is whole (files.py), so a run that finds such a folder goes on where the last one
+stopped. Readers see nothing of it until the manifest names the new files (store.publish_base).
 """
 
 import fcntl
@@ -25,11 +26,9 @@ from altcredit.pipeline.lake.engine import DuckSession, Lake
 from altcredit.pipeline.lake.progress import Progress, Report, silent
 from altcredit.pipeline.lake.reading import give_bronze
 from altcredit.pipeline.lake.silver import view_lines, view_silver
-from altcredit.pipeline.lake.tables import INDEX, LINES, SILVER, LakeFile, Snapshot, bucket_range
+from altcredit.pipeline.lake.tables import INDEX, LINES, SILVER, LakeFile, Snapshot
 
 ROWS_PER_GROUP: Final = 1_250_000
-ROWS_PER_BUCKET: Final = 250_000
-MAX_BUCKETS: Final = 256
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,8 +37,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     base_version: int
     covers: int
     rebuild: bool
-    buckets: int
     groups: tuple[tuple[str, ...], ...]
+    """Distributors of each group."""
     rows: tuple[int, ...]
     """Rows to read of each group."""
 
@@ -49,13 +48,11 @@ class Compacted(msgspec.Struct, frozen=True, kw_only=True):
 
     files: tuple[LakeFile, ...]
     covers: int
-    buckets: int
     seconds: float
 
 
 def pending(lake: Lake, *, base_version: int) -> Plan | None:
-    """Return the plan of a compaction of this base that was interrupted; the one that covers most, None if there is
-    none."""
+    """Return the plan of an interrupted compaction of this base, the one that covers most; None if there is none."""
     plans = (_load(path) for path in (lake.root / "silver").glob("*/plan.json"))
     found = [plan for plan in plans if plan.base_version == base_version]
     return max(found, key=lambda plan: plan.covers, default=None)
@@ -70,26 +67,20 @@ def compact(lake: Lake, snapshot: Snapshot, *, rebuild: bool = False, report: Re
     """
     started = time.perf_counter()
     folder = lake.root / "silver" / f"{snapshot.base_version}-{snapshot.version}{'-rebuild' if rebuild else ''}"
+    made: list[LakeFile] = []
     with _alone(lake), lake.session() as session:
         plan = _plan(session, lake, snapshot, folder, rebuild)
         done = 0
-        clock = _Clock(report, "silver", sum(plan.rows))
-        for number in range(len(plan.groups)):
-            _group(session, lake, snapshot, folder, plan, number)
+        for number, group in enumerate(plan.groups):
+            made.extend(_group(session, lake, snapshot, folder, number, group))
             done += plan.rows[number]
-            clock.at(done)
-        listed = list(_buckets(session, lake, folder, plan, report))
-        listed.extend(_described_index(session, lake, folder, plan))
-    return Compacted(
-        files=tuple(listed),
-        covers=snapshot.version,
-        buckets=plan.buckets,
-        seconds=time.perf_counter() - started,
-    )
+            rate = done / (time.perf_counter() - started)
+            report(Progress(stage="silver", rows=done, total=sum(plan.rows), rate=rate))
+    return Compacted(files=tuple(made), covers=snapshot.version, seconds=time.perf_counter() - started)
 
 
 def finish(lake: Lake, made: Compacted, *, base_version: int, listed: Collection[str]) -> None:
-    """Tidy up after a compaction: files that did not get listed, pieces, plans, and what older bases left undone."""
+    """Tidy up after a compaction: files that did not get listed, plans, and what older bases left undone."""
     with _alone(lake):
         for file in made.files:
             if file.path not in listed:
@@ -97,7 +88,6 @@ def finish(lake: Lake, made: Compacted, *, base_version: int, listed: Collection
         kept = {lake.path(path).parent for path in listed}
         for path in (lake.root / "silver").glob("*/plan.json"):
             if path.parent in kept:
-                shutil.rmtree(path.parent / "pieces", ignore_errors=True)
                 path.unlink()
             elif _load(path).base_version <= base_version:
                 shutil.rmtree(path.parent)
@@ -128,15 +118,11 @@ def _plan(session: DuckSession, lake: Lake, snapshot: Snapshot, folder: Path, re
     held = session.fetch("SELECT distributor_id, count(*) AS n FROM base GROUP BY distributor_id")
     for distributor, n in zip(*held.to_pydict().values(), strict=True):
         rows[distributor] = rows.get(distributor, 0) + n
-    buckets = 1
-    while buckets < MAX_BUCKETS and buckets * ROWS_PER_BUCKET < sum(rows.values()):
-        buckets *= 2
     groups = _packed(rows)
     plan = Plan(
         base_version=snapshot.base_version,
         covers=snapshot.version,
         rebuild=rebuild,
-        buckets=buckets,
         groups=groups,
         rows=tuple(sum(rows[distributor] for distributor in group) for group in groups),
     )
@@ -161,94 +147,39 @@ def _packed(rows: dict[str, int]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(group) for group in groups if group)
 
 
-def _group(session: DuckSession, lake: Lake, snapshot: Snapshot, folder: Path, plan: Plan, number: int) -> None:
-    """Write the pieces and the index of one group, unless the last of them is there."""
-    index = _index(folder, number)
-    if index.exists():
-        return
-    _silver(session, lake, snapshot, plan.groups[number])
-    ranges = [(bucket, *bucket_range(bucket, bucket, plan.buckets)) for bucket in range(plan.buckets)]
-    whens = " ".join(f"WHEN retailer_id < '{high}' THEN {bucket}" for bucket, _, high in ranges)
-    bucket = f"CASE WHEN retailer_id IS NULL THEN -1 {whens} END"
-    rows = f"SELECT {', '.join(SILVER)}, {bucket} AS bucket FROM silver"  # noqa: S608
-    pieces = _pieces(folder, number)
-    files.write_folder(pieces, lambda temporary: session.write_parts(rows, temporary, by="bucket"))
-    session.drop("bronze")
-    session.scan("pieces", sorted(pieces.glob("*/*.parquet")), SILVER)
-    invoices = (
-        f"SELECT {', '.join(INDEX)} FROM pieces WHERE kind = 'invoice' AND retailer_id IS NOT NULL "  # noqa: S608
-        "ORDER BY distributor_id, document_id"
-    )
-    _write(session, invoices, index)
+def _group(
+    session: DuckSession, lake: Lake, snapshot: Snapshot, folder: Path, number: int, group: tuple[str, ...]
+) -> Iterator[LakeFile]:
+    """Write the base and the index of one group, where they are missing, and yield what the manifest is to say."""
+    base, index = folder / f"base-{number:03d}.parquet", folder / f"index-{number:03d}.parquet"
+    if not base.exists():
+        _silver(session, lake, snapshot, group)
+        order = "retailer_id NULLS LAST, distributor_id, kind, document_date"
+        _write(session, f"SELECT {', '.join(SILVER)} FROM silver ORDER BY {order}", base)  # noqa: S608
+        session.drop("bronze")
+    if not index.exists():
+        session.scan("made", [base], SILVER)
+        invoices = "kind = 'invoice' AND retailer_id IS NOT NULL"
+        _write(
+            session,
+            f"SELECT {', '.join(INDEX)} FROM made WHERE {invoices} ORDER BY distributor_id, document_id",  # noqa: S608
+            index,
+        )
+    for kind, path in (("base", base), ("index", index)):
+        session.scan("counted", [path], SILVER)
+        rows = int(session.fetch("SELECT count(*) AS n FROM counted")["n"][0].as_py())
+        yield files.described(lake.root, path, layer="silver", kind=kind, rows=rows)
 
 
 def _silver(session: DuckSession, lake: Lake, snapshot: Snapshot, group: tuple[str, ...]) -> None:
     """Name ``silver`` of a group of distributors."""
-    deltas = [file for file in snapshot.deltas if (file.distributor_id or "") in group]
-    give_bronze(session, lake, snapshot, deltas)
+    give_bronze(session, lake, snapshot, [file for file in snapshot.deltas if (file.distributor_id or "") in group])
     names = ", ".join("'" + name.replace("'", "''") + "'" for name in group)
-    columns = ", ".join(LINES)
-    session.scan(
-        "base",
-        [lake.path(file.path) for file in snapshot.base],
-        SILVER,
-        columns=columns,
-        where=f"distributor_id IN ({names})",
-    )
+    held = [lake.path(file.path) for file in snapshot.base]
+    session.scan("base", held, SILVER, columns=", ".join(LINES), where=f"distributor_id IN ({names})")
     view_lines(session, "base")
     view_silver(session)
 
 
-def _buckets(session: DuckSession, lake: Lake, folder: Path, plan: Plan, report: Report) -> Iterator[LakeFile]:
-    """Write the files of the base that are missing, and yield what the manifest is to say of all."""
-    clock = _Clock(report, "base", sum(plan.rows))
-    done = 0
-    for bucket in (-1, *range(plan.buckets)):
-        path = folder / ("waiting.parquet" if bucket < 0 else f"base-{bucket:03d}.parquet")
-        if not path.exists():
-            pieces = sorted(folder.glob(f"pieces/*/bucket={bucket}/*.parquet"))
-            session.scan("pieces", pieces, SILVER)
-            order = "retailer_id, distributor_id, kind, document_date"
-            _write(session, f"SELECT {', '.join(SILVER)} FROM pieces ORDER BY {order}", path)  # noqa: S608
-        rows = _count(session, path)
-        done += rows
-        clock.at(done)
-        kind, number = ("waiting", None) if bucket < 0 else ("base", bucket)
-        yield files.described(lake.root, path, layer="silver", kind=kind, rows=rows, bucket=number)
-
-
-def _described_index(session: DuckSession, lake: Lake, folder: Path, plan: Plan) -> Iterator[LakeFile]:
-    for number in range(len(plan.groups)):
-        path = _index(folder, number)
-        rows = _count(session, path)
-        yield files.described(lake.root, path, layer="silver", kind="index", rows=rows)
-
-
-def _count(session: DuckSession, path: Path) -> int:
-    session.scan("counted", [path], SILVER)
-    return int(session.fetch("SELECT count(*) AS n FROM counted")["n"][0].as_py())
-
-
 def _write(session: DuckSession, sql: str, path: Path) -> None:
     files.write_whole(path, lambda temporary: session.write(sql, temporary))
-
-
-def _pieces(folder: Path, group: int) -> Path:
-    return folder / "pieces" / str(group)
-
-
-def _index(folder: Path, group: int) -> Path:
-    return folder / f"index-{group:03d}.parquet"
-
-
-class _Clock:
-    """Reports a stage's rows with their rate since its beginning."""
-
-    def __init__(self, report: Report, stage: str, total: int) -> None:
-        self.report, self.stage, self.total = report, stage, total
-        self.started = time.perf_counter()
-
-    def at(self, rows: int) -> None:
-        """Report that so many rows are done."""
-        elapsed = max(time.perf_counter() - self.started, 1e-9)
-        self.report(Progress(stage=self.stage, rows=rows, total=self.total, rate=rows / elapsed))

@@ -106,11 +106,6 @@ class DuckSession:
         options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}"
         self.cursor.execute(f"COPY ({sql}) TO {quoted([path])} ({options})")
 
-    def write_parts(self, sql: str, folder: Path, *, by: str) -> None:
-        """Run a query into parquet files below a new folder, by the value of a column: ``by=value/*.parquet``."""
-        options = f"FORMAT parquet, COMPRESSION lz4, PARTITION_BY ({by})"
-        self.cursor.execute(f"COPY ({sql}) TO {quoted([folder])} ({options})")
-
 
 _REPETITIVE = ["kind", "terms", "status", "distributor_id", "batch_id"]
 

@@ -7,7 +7,6 @@ that is it listed in the manifest. What a kill leaves behind is a temporary file
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,25 +29,12 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     _sync(path.parent)
 
 
-def write_folder(path: Path, write: Callable[[Path], None]) -> None:
-    """As :func:`write_whole`, for a folder of files that ``write`` makes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + TEMPORARY)
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.rmtree(path, ignore_errors=True)
-    write(temporary)
-    for part in temporary.rglob("*"):
-        _sync(part)
-    temporary.rename(path)
-    _sync(path.parent)
-
-
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a small table as one parquet file, whole or not at all."""
     write_whole(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
 
-def described(root: Path, path: Path, *, layer: str, kind: str, rows: int, bucket: int | None = None) -> LakeFile:
+def described(root: Path, path: Path, *, layer: str, kind: str, rows: int) -> LakeFile:
     """Return what the manifest says of a file: its size and sha256 are read from it."""
     with path.open("rb") as body:
         digest = hashlib.file_digest(body, "sha256").hexdigest()
@@ -59,7 +45,6 @@ def described(root: Path, path: Path, *, layer: str, kind: str, rows: int, bucke
         rows=rows,
         bytes=path.stat().st_size,
         sha256=digest,
-        bucket=bucket,
     )
 
 

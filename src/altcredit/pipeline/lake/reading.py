@@ -7,39 +7,43 @@ that newer money refers to.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
+from itertools import pairwise
 
 import msgspec
 import pyarrow as pa
 
 from altcredit.pipeline.lake import silver
 from altcredit.pipeline.lake.engine import DuckSession, Lake, compiled
-from altcredit.pipeline.lake.tables import BATCHES, BRONZE, INDEX, LINES, SILVER, LakeFile, Snapshot, bucket_range
+from altcredit.pipeline.lake.tables import (
+    BATCHES,
+    BRONZE,
+    INDEX,
+    LINES,
+    SILVER,
+    SLICES,
+    LakeFile,
+    Snapshot,
+    slice_of,
+    slice_range,
+)
 
 DEFAULT_LAG_DAYS = 3
 """Posting lag of a distributor that has not been watched for long enough to know it."""
 
 
 class Part(msgspec.Struct, frozen=True):
-    """Some retailers: all of the buckets ``first`` to ``last``, or those named."""
+    """Some retailers: all of the slices ``first`` to ``last`` (see slice_range), or those named."""
 
     first: int = 0
-    last: int = 0
+    last: int = SLICES - 1
     retailers: tuple[str, ...] | None = None
 
 
 def parts(snapshot: Snapshot, *, rows: int) -> list[Part]:
-    """Cut all retailers into ranges of buckets with about ``rows`` rows of the base each, at least one bucket."""
-    held = {file.bucket: file.rows for file in snapshot.base}
-    cut: list[Part] = []
-    first, filled = 0, 0
-    for bucket in range(snapshot.buckets):
-        size = held.get(bucket, 0)
-        if filled and filled + size > rows:
-            cut.append(Part(first, bucket - 1))
-            first, filled = bucket, 0
-        filled += size
-    return [*cut, Part(first, snapshot.buckets - 1)]
+    """Cut all retailers into equal ranges, each with about ``rows`` rows of the base at most."""
+    number = min(max(-(-sum(file.rows for file in snapshot.base) // rows), 1), SLICES)
+    edges = [SLICES * part // number for part in range(number + 1)]
+    return [Part(first, end - 1) for first, end in pairwise(edges)]
 
 
 def read(session: DuckSession, lake: Lake, snapshot: Snapshot, part: Part) -> None:
@@ -47,16 +51,16 @@ def read(session: DuckSession, lake: Lake, snapshot: Snapshot, part: Part) -> No
     ``unresolved``, the lines of which no invoice has told the shop yet."""
     merged = _merged(snapshot, part)
     condition = _condition(snapshot, part, merged)
-    waiting = _paths(lake, snapshot.base, waiting=True)
+    base = [lake.path(file.path) for file in snapshot.base]
     if not snapshot.deltas:
-        session.scan("unresolved", waiting, SILVER)
-        _scan_base(session, lake, snapshot, part, merged, condition, name="silver", columns=", ".join(SILVER))
+        session.scan("silver", base, SILVER, columns=", ".join(SILVER), where=condition)
+        session.scan("unresolved", base, SILVER, columns=", ".join(SILVER), where="retailer_id IS NULL")
         return
     stage(session, lake, snapshot, snapshot.deltas)
     moved = _moved(session)
     wider = f"({condition}) OR retailer_id IN ({_strings(moved)})" if moved else condition
-    _scan_base(session, lake, snapshot, part, [*merged, *moved], wider, name="base", columns=", ".join(LINES))
-    session.scan("waiting", waiting, LINES, columns=", ".join(LINES))
+    waiting = "retailer_id IS NULL"
+    session.scan("base", base, SILVER, columns=", ".join(LINES), where=f"({wider}) OR {waiting}")
     index = compiled(session.dialect, silver.index_lines)
     session.view("elsewhere", f"SELECT * FROM ({index}) WHERE NOT ({wider})")  # noqa: S608
     together = " UNION ALL ".join(f"SELECT {', '.join(LINES)} FROM {name}" for name in _SOURCES)  # noqa: S608
@@ -68,7 +72,7 @@ def read(session: DuckSession, lake: Lake, snapshot: Snapshot, part: Part) -> No
     session.view("unresolved", "SELECT * FROM around WHERE retailer_id IS NULL")
 
 
-_SOURCES = ("base", "waiting", "delta", "elsewhere")
+_SOURCES = ("base", "delta", "elsewhere")
 
 
 def stage(session: DuckSession, lake: Lake, snapshot: Snapshot, files: Sequence[LakeFile]) -> None:
@@ -138,16 +142,14 @@ def _merged(snapshot: Snapshot, part: Part) -> list[str]:
     if part.retailers is not None:
         wanted = set(part.retailers)
         return [alias for alias, survivor in snapshot.aliases.items() if survivor in wanted]
-    return [
-        alias for alias, survivor in snapshot.aliases.items() if part.first <= snapshot.bucket_of(survivor) <= part.last
-    ]
+    return [alias for alias, survivor in snapshot.aliases.items() if part.first <= slice_of(survivor) <= part.last]
 
 
 def _condition(snapshot: Snapshot, part: Part, merged: Sequence[str]) -> str:
     """Return the SQL condition of the part's rows: merged ids come along, ids that were merged elsewhere do not."""
     if part.retailers is not None:
         return f"retailer_id IN ({_strings([*part.retailers, *merged])})"
-    low, high = bucket_range(part.first, part.last, snapshot.buckets)
+    low, high = slice_range(part.first, part.last)
     condition = f"retailer_id >= '{low}' AND retailer_id < '{high}'"
     elsewhere = [alias for alias in snapshot.aliases if low <= alias < high and alias not in set(merged)]
     if elsewhere:
@@ -158,27 +160,3 @@ def _condition(snapshot: Snapshot, part: Part, merged: Sequence[str]) -> str:
 def _strings(values: Sequence[str]) -> str:
     """Return SQL strings; retailer ids are hexadecimal, but nothing here relies on it."""
     return ", ".join("'" + value.replace("'", "''") + "'" for value in values) or "NULL"
-
-
-def _scan_base(
-    session: DuckSession,
-    lake: Lake,
-    snapshot: Snapshot,
-    part: Part,
-    others: Sequence[str],
-    condition: str,
-    *,
-    name: str,
-    columns: str,
-) -> None:
-    """Name the base's rows that meet a condition, from the files that can hold them."""
-    named = [*(part.retailers or ()), *others]
-    buckets = {snapshot.bucket_of(retailer) for retailer in named}
-    if part.retailers is None:
-        buckets.update(range(part.first, part.last + 1))
-    files = [file for file in snapshot.base if file.bucket in buckets]
-    session.scan(name, _paths(lake, files, waiting=False), SILVER, columns=columns, where=condition)
-
-
-def _paths(lake: Lake, files: Sequence[LakeFile], *, waiting: bool) -> list[Path]:
-    return [lake.path(file.path) for file in files if (file.kind == "waiting") == waiting]

@@ -119,7 +119,7 @@ def _raw() -> Any:
 
 def _key(lines: Any) -> Any:
     """A number for each document. That two documents share one costs time, not truth."""
-    return lines.document_id.hash() ^ lines.distributor_id.hash() ^ lines.kind.hash()
+    return (lines.distributor_id + lines.kind + lines.document_id).hash()
 
 
 def _repeated() -> Any:

@@ -66,10 +66,6 @@ class SparkTables:
         part.replace(path)
         shutil.rmtree(folder)
 
-    def write_parts(self, sql: str, folder: Path, *, by: str) -> None:
-        """Run a query into parquet files below a new folder, by the value of a column: ``by=value/*.parquet``."""
-        self.spark.sql(sql).write.partitionBy(by).parquet(str(folder))
-
 
 class SparkEngine:
     """The Spark session of a process, made when first used; its master comes from Spark's own configuration."""

@@ -9,8 +9,8 @@ from altcredit.runtime.db import Connection
 
 VERSION = "SELECT version FROM lake_version"
 BUMP = "UPDATE lake_version SET version = version + 1 RETURNING version"
-BASE = "SELECT version, covers, buckets FROM lake_base WHERE version <= $1 ORDER BY version DESC LIMIT 1"
-COLUMNS = "file_id, layer, kind, path, rows, bytes, sha256, distributor_id, batch_id, bucket, added_version"
+BASE = "SELECT version, covers FROM lake_base WHERE version <= $1 ORDER BY version DESC LIMIT 1"
+COLUMNS = "file_id, layer, kind, path, rows, bytes, sha256, distributor_id, batch_id, added_version"
 FILES = f"""
 SELECT {COLUMNS} FROM lake_file
 WHERE added_version <= $1 AND (removed_version IS NULL OR removed_version > $1)
@@ -27,12 +27,12 @@ ALIASES = "SELECT alias_id, retailer_id FROM retailer_alias"
 FEEDS = "SELECT distributor_id, coverage, watermark, lag_p90_days FROM distributor_feed"
 ADD = """
 INSERT INTO lake_file
-    (layer, kind, path, rows, bytes, sha256, distributor_id, batch_id, bucket, created_at, added_version)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    (layer, kind, path, rows, bytes, sha256, distributor_id, batch_id, created_at, added_version)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 """
 REMOVE = "UPDATE lake_file SET removed_version = $2 WHERE file_id = ANY($1::bigint[]) AND removed_version IS NULL"
 MARK_REMOVED = "INSERT INTO lake_removed (file_id, removed_at) SELECT unnest($1::bigint[]), $2 ON CONFLICT DO NOTHING"
-ADD_BASE = "INSERT INTO lake_base (version, covers, buckets, made_at) VALUES ($1, $2, $3, $4)"
+ADD_BASE = "INSERT INTO lake_base (version, covers, made_at) VALUES ($1, $2, $3)"
 LISTED = "SELECT path FROM lake_file WHERE path = ANY($1::text[])"
 GARBAGE = """
 SELECT f.file_id, f.path FROM lake_removed r JOIN lake_file f USING (file_id) WHERE r.removed_at < $1 ORDER BY f.file_id
@@ -66,12 +66,11 @@ async def snapshot(db: Connection, *, version: int | None = None, rebuild: bool 
     return Snapshot(
         version=version,
         deltas=tuple(file for file in files if file.layer == "bronze"),
-        base=tuple(file for file in files if file.kind in ("base", "waiting")),
+        base=tuple(file for file in files if file.kind == "base"),
         index=tuple(file for file in files if file.kind == "index"),
         norms=tuple(sorted(norms, reverse=True)),
         base_version=base["version"] if base else 0,
         covers=covers,
-        buckets=base["buckets"] if base and not rebuild else 1,
         aliases={row["alias_id"]: row["retailer_id"] for row in await db.fetch(ALIASES)},
         feeds={row["distributor_id"]: _feed(row) for row in await db.fetch(FEEDS)},
     )
@@ -104,8 +103,7 @@ async def publish(db: Connection, *, added: Sequence[LakeFile], removed: Sequenc
     """List new files and take others (by id) off the list, as one new version, which is returned."""
     version: int = await db.fetchval(BUMP)
     rows = [
-        (f.layer, f.kind, f.path, f.rows, f.bytes, f.sha256, f.distributor_id, f.batch_id, f.bucket, now, version)
-        for f in added
+        (f.layer, f.kind, f.path, f.rows, f.bytes, f.sha256, f.distributor_id, f.batch_id, now, version) for f in added
     ]
     await db.executemany(ADD, rows)
     await db.execute(REMOVE, list(removed), version)
@@ -114,7 +112,7 @@ async def publish(db: Connection, *, added: Sequence[LakeFile], removed: Sequenc
 
 
 async def publish_base(
-    db: Connection, *, added: Sequence[LakeFile], replaces: Snapshot, covers: int, buckets: int, now: datetime
+    db: Connection, *, added: Sequence[LakeFile], replaces: Snapshot, covers: int, now: datetime
 ) -> int:
     """
     Put a new base of silver in the place of the one in ``replaces``; return the new version.
@@ -128,7 +126,7 @@ async def publish_base(
     old = await snapshot(db)
     removed = [file.file_id for file in (*old.base, *old.index)]
     version = await publish(db, added=added, removed=removed, now=now)
-    await db.execute(ADD_BASE, version, covers, buckets, now)
+    await db.execute(ADD_BASE, version, covers, now)
     return version
 
 

@@ -119,7 +119,6 @@ class LakeFile(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     distributor_id: str | None = None
     batch_id: str | None = None
-    bucket: int | None = None
     file_id: int = 0
     added_version: int = 0
 
@@ -136,8 +135,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """
     Which files make up the lake at one version of the manifest; nothing else is read.
 
-    ``base`` holds all bronze files up to version ``covers``, in ``buckets`` equal ranges of retailer id; ``deltas`` are
-    the bronze files after it. ``norms`` are the stored norms of distributors, newest first, as (as_of, path).
+    ``base`` holds all bronze files up to version ``covers``, each file some distributors' lines sorted by retailer;
+    ``deltas`` are the bronze files after it. ``norms`` are the stored norms of distributors, newest first, as
+    (as_of, path).
     """
 
     version: int
@@ -147,21 +147,19 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     norms: tuple[tuple[date, str], ...] = ()
     base_version: int = 0
     covers: int = 0
-    buckets: int = 1
     aliases: dict[str, str] = {}
     feeds: dict[str, Feed] = {}
 
-    def bucket_of(self, retailer_id: str) -> int:
-        """Return the bucket of a retailer id: ids are keyed hashes, so equal ranges of them are equally full."""
-        return bucket_of(retailer_id, self.buckets)
+
+SLICES: Final = 256
 
 
-def bucket_of(retailer_id: str, buckets: int) -> int:
-    """Return the bucket of a retailer id among ``buckets`` (a power of two, at most 256)."""
-    return int(retailer_id[4:6], 16) * buckets // 256
+def slice_of(retailer_id: str) -> int:
+    """Return in which 256th of all retailers an id lies: ids are keyed hashes, so equal ranges of them are equally
+    full."""
+    return int(retailer_id[4:6], 16)
 
 
-def bucket_range(first: int, last: int, buckets: int) -> tuple[str, str]:
-    """Return the half-open range of retailer ids ``[low, high)`` that buckets ``first`` to ``last`` hold."""
-    low, high = first * 256 // buckets, (last + 1) * 256 // buckets
-    return f"ret_{low:02x}", "ret_g" if high == 256 else f"ret_{high:02x}"
+def slice_range(first: int, last: int) -> tuple[str, str]:
+    """Return the half-open range of retailer ids ``[low, high)`` of the slices ``first`` to ``last``."""
+    return f"ret_{first:02x}", "ret_g" if last == SLICES - 1 else f"ret_{last + 1:02x}"
