@@ -19,8 +19,8 @@ from altcredit.runtime.settings import Settings
 
 Role = Literal["all", "api", "worker"]
 
-# A child that keeps dying is started again ever more slowly, and at most this often.
-_FIRST_PAUSE, _LONGEST_PAUSE, _HEALTHY_AFTER = 0.5, 30.0, 60.0
+# A child that keeps dying as it starts is started again ever more slowly; one that was at work is needed at once.
+_FIRST_PAUSE, _LONGEST_PAUSE, _HEALTHY_AFTER = 0.5, 30.0, 10.0
 
 
 def register(app: cyclopts.App, roles: Mapping[str, Callable[[Settings], None]]) -> None:

@@ -1,0 +1,278 @@
+"""
+Thousands of generated requests against the running server: no unhandled error, no answer that the document denies.
+
+The document is the one that the server serves. Every operation is asked with valid credentials (a batch is signed over
+the very bytes that are sent), with data that fit the document and data that do not, and without credentials; then the
+document's links are followed, each answer's ids being asked for next.
+"""
+
+import hashlib
+import hmac
+import json
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import hypothesis
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import strategies as st
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.generation.stateful.state_machine import StepInput, StepOutput
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from tests.api.conftest import PURPOSE, Feed, a_standing
+from tests.conftest import new_database
+from tests.journeys.books import bills, period
+from tests.served import Served, serving
+
+from altcredit.api.altscore.surface import document
+from altcredit.engine import identity
+
+CHECKS: list[Any] = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+OPERATIONS = sorted(
+    operation.ok().definition.raw["operationId"]
+    for operation in schemathesis.openapi.from_dict(json.loads(document())).get_all_operations()
+)
+LINKS = 6
+TODAY = datetime.now(UTC).date()
+FEWEST = 5_000
+
+
+class World:
+    """The running server, clients with high quotas, and a shop about which there is something to say."""
+
+    def __init__(self, served: Served, schema: Any, known: dict[str, Any]) -> None:
+        self.served, self.schema, self.known = served, schema, known
+        self.operations = {one.ok().definition.raw["operationId"]: one.ok() for one in schema.get_all_operations()}
+        self.session = requests.Session()
+        self.session.trust_env = False  # or REQUESTS_CA_BUNDLE would replace our authority
+        self.session.verify = str(served.home / "ca.pem")
+        self.session.cert = (str(served.home / "client.pem"), str(served.home / "client.pem"))
+        self.tokens: dict[str, dict[str, str]] = {}
+        self.secret, self.api_key = "", ""
+        self.answers: Counter[tuple[str, int]] = Counter()
+
+    def sign_in(self, kind: str, issued: identity.IssuedClient) -> None:
+        body = {"client_id": issued.client_id, "client_secret": issued.client_secret}
+        answer = self.session.post(f"{self.served.base_url}/v1/auth/token", json=body)
+        token = answer.json()["access_token"]
+        self.tokens[kind] = {"Authorization": f"Bearer {token}", "X-Client-ID": issued.client_id}
+
+    def proof(self, operation: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+        """Return what puts an operation's valid credentials on a request that is otherwise ready to be sent."""
+
+        def prove(request: requests.PreparedRequest) -> requests.PreparedRequest:
+            if operation in ("readScore", "readHistory", "lookUpRetailer"):
+                request.headers.update(self.tokens["lender"])
+            elif operation in ("grantConsent", "revokeConsent", "checkConsent", "showConsent"):
+                request.headers.update(self.tokens["service"])
+            elif operation in ("submitBatch", "readBatch"):
+                request.headers["X-API-Key"] = self.api_key
+            if operation == "submitBatch":
+                raw = request.body or b""
+                raw = raw.encode() if isinstance(raw, str) else raw
+                request.headers["X-Payload-Signature"] = self.signed(raw)
+                if "X-Payload-Signature-V2" in request.headers:
+                    sent = int(datetime.now(UTC).timestamp())
+                    batch_id = str(request.headers.get("X-Batch-ID", ""))
+                    v2 = self.signed(f"{sent}.{batch_id}.".encode() + raw)
+                    request.headers["X-Payload-Signature-V2"] = f"t={sent},v2={v2}"
+            return request
+
+        return prove
+
+    def signed(self, message: bytes) -> str:
+        return hmac.new(self.secret.encode(), message, hashlib.sha256).hexdigest()
+
+    def ask(self, case: Case, *, proven: bool) -> None:
+        """Send a case and hold the answer against the document."""
+        operation = case.operation.definition.raw["operationId"]
+        answer = case.call(**self.means(self.proof(operation) if proven else no_proof))
+        self.hold(case, answer)
+
+    def hold(self, case: Case, answer: Any) -> None:
+        """Hold an answer against the document, and count it."""
+        self.answers[case.operation.definition.raw["operationId"], answer.status_code] += 1
+        case.validate_response(answer, checks=CHECKS)
+
+    def means(self, auth: Any) -> dict[str, Any]:
+        """Return what a case is sent with; schemathesis would otherwise replace the session's authority."""
+        return {
+            "base_url": self.served.base_url,
+            "session": self.session,
+            "verify": self.session.verify,
+            "auth": auth,
+            "timeout": 30,
+        }
+
+    def inform(self, case: Case, *names: str) -> None:
+        """Put what is known in place of what was generated, in all that a case has or in some fields."""
+        for part in (case.path_parameters, case.query, case.body):
+            if isinstance(part, dict):
+                for name in part.keys() & (set(names) or self.known.keys()):
+                    part[name] = self.known[name]
+
+
+def no_proof(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+@pytest.fixture(scope="module")
+async def world(server: str) -> AsyncIterator[World]:
+    async with new_database(server) as dsn, serving(database_url=dsn, log_level="warning") as (served, altscore):
+        async with altscore.distributor(batches_per_hour=10_000_000) as feed:
+            shop = await _shop(altscore, feed)
+            lender = await altscore.lender(minute=10_000_000, day=100_000_000)
+            service = await altscore.service("consent:grant", "consent:check", "consent:revoke")
+            await altscore.consent(shop, lender.client_id)
+            ended = await altscore.consent(shop, lender.client_id, purpose="other_purpose")
+            await altscore.score(shop)
+        (served.home / "ca.pem").write_text(altscore.authority.pem)
+        certificate = feed.issued.certificate
+        (served.home / "client.pem").write_text(certificate.pem + (certificate.key_pem or ""))
+        known = {
+            "retailer_id": shop.retailer_id,
+            "purpose": PURPOSE,
+            "gst": shop.gstin,
+            "months": 6,
+            "retailer_phone_hash": shop.phone_hash,
+            "distributor_id": feed.distributor_id,
+            "lender_scope": [lender.client_id],
+            "lender_id": lender.client_id,
+            "consent_id": ended.consent.consent_id,
+            "batch_id": "bat_unknown",
+            "client_id": lender.client_id,
+            "client_secret": lender.client_secret,
+            "retailer_ref": None,
+            **period(TODAY - timedelta(days=30), TODAY),
+        }
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.get(f"{served.base_url}/v1/openapi.json", verify=str(served.home / "ca.pem"))
+        made = World(served, schemathesis.openapi.from_dict(answer.json()), known)
+        made.secret, made.api_key = feed.issued.signing_secret, feed.issued.api_key
+        made.sign_in("lender", lender)
+        made.sign_in("service", service)
+        yield made
+        made.session.close()
+        assert served.lines('"event":"bug"') == []
+
+
+async def _shop(altscore: Any, feed: Feed) -> Any:
+    """Make a shop known by a batch, as all shops are."""
+    shop = await altscore.shop()
+    ref = {"retailer_gst": shop.gstin}
+    sent = await feed.send(
+        invoices=bills(ref, first=TODAY - timedelta(days=90), weeks=12),
+        retailers=[{**ref, "retailer_phone_hash": shop.phone_hash}],
+    )
+    assert sent.json()["quarantined"] == 0
+    assert a_standing(shop).retailer_id == shop.retailer_id
+    return shop
+
+
+def sized(examples: int, *, steps: int = 50) -> hypothesis.settings:
+    """The same cases in every run; nothing is minimised, a failure shows the request as it was."""
+    return hypothesis.settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.explicit, Phase.generate],
+    )
+
+
+def run(world: World, operation: str, mode: GenerationMode, *, proven: bool, examples: int) -> None:
+    """Ask an operation with generated data; where they fit the document, half of them name what exists."""
+    strategy = world.operations[operation].as_strategy(generation_mode=mode)
+
+    @sized(examples)
+    @given(case=strategy, informed=st.booleans())
+    def one(case: Case, informed: bool) -> None:
+        if informed and mode is GenerationMode.POSITIVE:
+            world.inform(case)
+        world.ask(case, proven=proven)
+
+    one()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_generated_requests_are_answered_as_the_document_says(world: World, operation: str) -> None:
+    run(world, operation, GenerationMode.POSITIVE, proven=True, examples=160)
+    run(world, operation, GenerationMode.NEGATIVE, proven=True, examples=160)
+    run(world, operation, GenerationMode.POSITIVE, proven=False, examples=80)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_ten_times_as_many(world: World, operation: str) -> None:
+    run(world, operation, GenerationMode.POSITIVE, proven=True, examples=1_600)
+    run(world, operation, GenerationMode.NEGATIVE, proven=True, examples=1_600)
+    run(world, operation, GenerationMode.POSITIVE, proven=False, examples=800)
+
+
+def prepared(world: World, case: Case) -> None:
+    """Let a link's first step succeed where it can, and no step be the repetition of another."""
+    operation = case.operation.definition.raw["operationId"]
+    if operation in ("grantConsent", "readScore", "lookUpRetailer", "submitBatch", "revokeConsent"):
+        world.inform(case)
+    elif operation == "checkConsent":
+        world.inform(case, "lender_id")
+    case.headers.update({name: str(uuid.uuid4()) for name in ("X-Request-ID", "X-Batch-ID") if name in case.headers})
+
+
+def machine(world: World, followed: Counter[str]) -> Any:
+    """Return the state machine of the document's links, which counts the links that led to an answer."""
+    # Its quota makes equal requests end differently, which a machine that replays steps takes for its own fault.
+    linked = world.schema.exclude(operation_id="issueToken")
+
+    class Machine(linked.as_state_machine()):  # type: ignore[misc]
+        def before_call(self, case: Case) -> None:
+            prepared(world, case)
+
+        def get_call_kwargs(self, case: Case) -> dict[str, Any]:
+            return world.means(world.proof(case.operation.definition.raw["operationId"]))
+
+        def validate_response(self, response: Any, case: Case, **_: Any) -> None:
+            world.hold(case, response)
+
+        def step(self, input: StepInput) -> StepOutput:  # noqa: A002 - schemathesis' own signature
+            output = super().step(input)
+            if input.transition is not None and output.response.status_code == 200:
+                followed[input.transition.id] += 1
+            return output
+
+    return Machine
+
+
+def test_answers_lead_on_as_the_documents_links_say(world: World) -> None:
+    followed: Counter[str] = Counter()
+    machine(world, followed).run(settings=sized(40, steps=10))
+    print(dict(followed))  # noqa: T201 - shown with -rP
+    assert len(followed) == LINKS
+
+
+def test_the_cases_were_enough_and_reached_every_operation(world: World) -> None:
+    asked = sum(world.answers.values())
+    print(f"{asked} cases: {dict(sorted(world.answers.items()))}")  # noqa: T201 - shown with -rP
+    assert asked >= FEWEST
+    assert {operation for operation, status in world.answers if status == 200} == set(OPERATIONS)
+    assert not [key for key in world.answers if key[1] >= 500]
