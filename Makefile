@@ -30,10 +30,10 @@ check: setup
 	$(BIN)/python -m tools.breaking spec/altscore.openapi.json <($(BIN)/altcredit openapi)
 
 test: setup
-	$(BIN)/pytest -q -m "not long"
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not long"
 
 test-long: setup
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n 2 --dist loadfile
 
 bench: setup
 	$(BIN)/python -m bench

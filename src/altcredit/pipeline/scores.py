@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ from altcredit.pipeline.features.gold import Scope, standings
 from altcredit.pipeline.lake import store
 from altcredit.pipeline.lake.engine import EngineName, Lake
 from altcredit.pipeline.lake.progress import Report, silent
+from altcredit.pipeline.lake.reading import waiting
 from altcredit.pipeline.lake.tables import LakeFile
 from altcredit.pipeline.models import Model, predict
 from altcredit.pipeline.models.warm import Warm
@@ -67,12 +69,20 @@ class Scorer:
             score=partial(self._score, now),
         )
         async with self.platform.database.transaction() as db:
+            snapshot = await store.snapshot(db)
             files = await store.batch_files(db, batch_ids=batch_ids)
             feeds = await ingestion.feeds(db)
+        unknown = await asyncio.to_thread(waiting, self.lake, snapshot, files)
         completeness = await asyncio.to_thread(self._completeness, feeds, files)
         async with self.platform.database.transaction() as db:
             for batch_id in batch_ids:
-                await ingestion.complete(db, batch_id=batch_id, completeness=completeness.get(batch_id), now=now)
+                await ingestion.complete(
+                    db,
+                    batch_id=batch_id,
+                    completeness=completeness.get(batch_id),
+                    warnings=[_unknown_invoice(kind, row) for kind, row in unknown.get(batch_id, ())],
+                    now=now,
+                )
         return timings
 
     async def nightly(self, *, now: datetime, rebuild: bool = False, report: Report = silent) -> Timings:
@@ -138,6 +148,11 @@ class Scorer:
             for file in files
             if file.batch_id is not None
         }
+
+
+def _unknown_invoice(kind: str, row: int) -> ingestion.Warned:
+    array: Literal["payments", "credit_notes"] = "payments" if kind == "payment" else "credit_notes"
+    return ingestion.Warned(array, row, "UNKNOWN_INVOICE", f"$.{array}[{row}].invoice_id")
 
 
 def batch_completeness(table: pa.Table, feed: ingestion.Feed | None) -> float:

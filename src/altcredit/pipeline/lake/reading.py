@@ -137,6 +137,33 @@ def touched(lake: Lake, snapshot: Snapshot, files: Sequence[LakeFile]) -> set[st
     return {snapshot.aliases.get(retailer, retailer) for retailer in found}
 
 
+def waiting(lake: Lake, snapshot: Snapshot, files: Sequence[LakeFile]) -> dict[str, list[tuple[str, int]]]:
+    """
+    Return by batch the records (kind, row number) that name no shop but an invoice that is not known yet.
+
+    They are kept, and join their shop's ledger when the invoice arrives.
+    """
+    batches = {file.added_version: file.batch_id for file in files if file.batch_id is not None}
+    if not batches:
+        return {}
+    with lake.session() as session:
+        unread = {file.path for file in snapshot.deltas}
+        stage(session, lake, snapshot, [*snapshot.deltas, *(file for file in files if file.path not in unread)])
+        sequence = ", ".join(str(version) for version in batches)
+        rows = session.fetch(
+            "WITH holders AS (SELECT distributor_id, document_id FROM delta WHERE kind = 'invoice' "  # noqa: S608 - numbers
+            "UNION ALL SELECT distributor_id, document_id FROM matches) "
+            "SELECT DISTINCT seq, kind, row_number FROM delta AS f "
+            f"WHERE seq IN ({sequence}) AND kind <> 'invoice' AND retailer_id IS NULL AND NOT EXISTS ("
+            "SELECT 1 FROM holders h WHERE h.distributor_id = f.distributor_id AND h.document_id = f.invoice_id) "
+            "ORDER BY seq, kind, row_number"
+        )
+    found: dict[str, list[tuple[str, int]]] = {}
+    for row in rows.to_pylist():
+        found.setdefault(batches[row["seq"]], []).append((row["kind"], row["row_number"]))
+    return found
+
+
 def _merged(snapshot: Snapshot, part: Part) -> list[str]:
     """Return the ids that were merged into a retailer of the part."""
     if part.retailers is not None:
