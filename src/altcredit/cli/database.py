@@ -54,3 +54,14 @@ def restore(file: Path, *, force: Annotated[bool, cyclopts.Parameter(negative=""
 
     backup.restore(settings(), file, force=force)
     say("Restored.")
+
+
+@group.command
+def stop() -> None:
+    """Stop the embedded server; commands and `serve` start it when they need it."""
+    chosen = settings()
+    if chosen.database_url:
+        say("ALTCREDIT_DATABASE_URL names a server of your own; nothing was done.")
+        return
+    postgres.embedded(chosen).stop()
+    say("Stopped.")
