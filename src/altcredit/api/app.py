@@ -1,6 +1,6 @@
 """The ASGI application of one listener, made from declared routes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from starlette.routing import Route as PathRoute
@@ -23,12 +23,22 @@ def application(platform: Platform, errors: Errors, routes: Iterable[Route]) -> 
         methods[route.method] = route
         if route.method == "GET":
             methods["HEAD"] = route
+    endpoints = {path: Endpoint(platform, errors, path, methods) for path, methods in paths.items()}
     default: Any = _HttpOnly(Endpoint(platform, errors, UNKNOWN_PATH, {}))
-    return Router(
-        [PathRoute(path, Endpoint(platform, errors, path, methods)) for path, methods in paths.items()],
-        redirect_slashes=False,
-        default=default,
-    )
+    patterns = [PathRoute(path, endpoint) for path, endpoint in endpoints.items() if "{" in path]
+    return _Paths(endpoints, Router(patterns, redirect_slashes=False, default=default))
+
+
+class _Paths:
+    """Finds plain paths by name; only those with parameters are matched one after the other."""
+
+    def __init__(self, endpoints: Mapping[str, Endpoint], otherwise: Router) -> None:
+        self.endpoints = endpoints
+        self.otherwise = otherwise
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        endpoint = self.endpoints.get(scope["path"]) if scope["type"] == "http" else None
+        await (endpoint or self.otherwise)(scope, receive, send)
 
 
 class _HttpOnly:

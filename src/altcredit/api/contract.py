@@ -8,6 +8,7 @@ what is published cannot differ from what runs. ``endpoint.py`` runs a declarati
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -83,6 +84,7 @@ def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
+@lru_cache(maxsize=64)  # clients send few different ones
 def preferred_language(accept: str) -> Language:
     """Return the language of Accept-Language (RFC 9110, 12.5.4) that this product speaks; English otherwise."""
     best: Language = "en"

@@ -44,6 +44,9 @@ async def _run(settings: Settings, dsn: str) -> None:
                 log.warning("certificates_kept", error=type(refusal).__name__)
 
         def ready(where: Addresses) -> None:
+            # What is loaded by now stays: the collector need not look through it again and again under load.
+            gc.collect()
+            gc.freeze()
             telemetry.READY.set(1)
             log.info("api_ready", address=where.public, environment=settings.environment)
 

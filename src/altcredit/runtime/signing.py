@@ -194,8 +194,7 @@ class SigningKeys:
             known = self._public.get(key.kid)
             public[key.kid] = (key, known[1] if known else _import(key.purpose, key.public_pem))
             if key.state == "active":
-                pem = keyring.unseal(row["sealed_private"], owner=key.kid, purpose=_sealed_for(key.purpose))
-                active[key.purpose] = (key.kid, _import(key.purpose, pem))
+                active[key.purpose] = self._private(key, row["sealed_private"], keyring)
             if _is_accepted(key, now):
                 accepted[key.kid] = public[key.kid][1]
         self._public, self._active = public, active
@@ -205,6 +204,13 @@ class SigningKeys:
         }
         for digest in [digest for digest, (kid, _) in self._verified.items() if kid not in self._accepted]:
             del self._verified[digest]
+
+    def _private(self, key: SigningKey, sealed: bytes, keyring: Keyring) -> tuple[str, RSAKey | ECKey]:
+        kid, private = self._active.get(key.purpose, ("", None))
+        if kid == key.kid and private is not None:
+            return kid, private  # reading an RSA key takes a tenth of a second, and every request would wait for it
+        pem = keyring.unseal(sealed, owner=key.kid, purpose=_sealed_for(key.purpose))
+        return key.kid, _import(key.purpose, pem)
 
     def jwks(self) -> dict[str, Any]:
         """Return the JSON Web Key Set (RFC 7517) of the keys that sign tokens, will next, or did until lately."""

@@ -1,7 +1,7 @@
 """Prometheus metrics, always; OpenTelemetry traces, when a collector is configured."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from opentelemetry import propagate, trace
@@ -55,17 +55,18 @@ class Span:
                 self._span.set_status(trace.StatusCode.ERROR)
 
 
-_OFF = Span(None)
+_OFF = nullcontext(Span(None))
+
+
+def span(route: str, method: str, headers: Mapping[str, str]) -> AbstractContextManager[Span]:
+    """Trace the block as one server span that continues the caller's trace; only the route's template is recorded."""
+    return _OFF if _tracer is None else _traced(_tracer, route, method, headers)
 
 
 @contextmanager
-def span(route: str, method: str, headers: Mapping[str, str]) -> Iterator[Span]:
-    """Trace the block as one server span that continues the caller's trace; only the route's template is recorded."""
-    if _tracer is None:
-        yield _OFF
-        return
+def _traced(tracer: trace.Tracer, route: str, method: str, headers: Mapping[str, str]) -> Iterator[Span]:
     attributes: dict[str, Any] = {"http.request.method": method, "http.route": route}
-    with _tracer.start_as_current_span(
+    with tracer.start_as_current_span(
         f"{method} {route}",
         context=propagate.extract(headers),
         kind=trace.SpanKind.SERVER,

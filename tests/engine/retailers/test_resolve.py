@@ -1,5 +1,6 @@
 import asyncio
 import hashlib
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -187,11 +188,12 @@ async def test_two_batches_that_name_the_same_new_shops_at_once_get_the_same_ids
 async def test_the_number_of_statements_does_not_grow_with_the_batch(shops: Shops) -> None:
     async def statements(*keys: dict[str, str]) -> int:
         seen: list[str] = []
-        pools = (shops.pools.writes, shops.pools.reads)
-        held = [(pool, await pool.acquire()) for pool in pools for _ in range(pool.get_max_size())]
-        for pool, connection in held:
-            connection.add_query_logger(lambda record: seen.append(record.query))
-            await pool.release(connection)
+        writes, reads = shops.pools.writes, shops.pools.reads
+        async with AsyncExitStack() as held:
+            for pool, size in ((writes, writes.get_max_size()), (reads, reads.size)):
+                for _ in range(size):
+                    connection = await held.enter_async_context(pool.acquire())
+                    connection.add_query_logger(lambda record: seen.append(record.query))
         await shops("dist_a", *keys)
         return len(seen)
 

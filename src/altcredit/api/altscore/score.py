@@ -168,7 +168,7 @@ async def read_score(call: Call, asked: ScoreRequest) -> ScoreAnswer:
         score_version=found.score_version,
         policy_version=found.policy_version,
         score_id=found.score_id,
-        scored_at=found.scored_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        scored_at=found.scored_at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z",
         request_id=call.request_id,
         limit_check=None
         if check is None

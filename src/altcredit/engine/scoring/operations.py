@@ -205,9 +205,16 @@ async def add_access_partitions(db: Connection, *, today: date, months_ahead: in
         start = end
 
 
+def _per_minute(limit: int) -> Quota:
+    return Quota(name="minute", limit=limit, seconds=60)
+
+
+def _per_day(limit: int) -> Quota:
+    return Quota(name="day", limit=limit, seconds=86_400)
+
+
 # Windows only; the limits are each lender's own (contract A15).
-_MINUTE = Quota(name="minute", limit=0, seconds=60)
-_DAY = Quota(name="day", limit=0, seconds=86_400)
+_MINUTE, _DAY = _per_minute(0), _per_day(0)
 
 
 def _common(asker: Asker, key: bytes, now: datetime) -> tuple[str, str, datetime, datetime, bytes, datetime, str]:
@@ -215,13 +222,12 @@ def _common(asker: Asker, key: bytes, now: datetime) -> tuple[str, str, datetime
 
 
 def _tighter(row: Record, now: datetime) -> Allowance:
-    minute = msgspec.structs.replace(_MINUTE, limit=row["minute_limit"])
-    day = msgspec.structs.replace(_DAY, limit=row["day_limit"])
-    by_minute = allowance(minute, row["minute_taken"], now)
+    minute_limit, day_limit, minute_taken = row["minute_limit"], row["day_limit"], row["minute_taken"]
     # The day is not counted for a request that the minute already refused.
     day_taken = row["day_taken"] or 0
-    by_day = allowance(day, day_taken, now)
-    return by_day if day_taken > day.limit or by_day.remaining < by_minute.remaining else by_minute
+    if day_taken > day_limit or max(day_limit - day_taken, 0) < max(minute_limit - minute_taken, 0):
+        return allowance(_per_day(day_limit), day_taken, now)
+    return allowance(_per_minute(minute_limit), minute_taken, now)
 
 
 def _reading(row: Record | None, now: datetime) -> Reading:
