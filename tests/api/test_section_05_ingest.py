@@ -446,7 +446,9 @@ async def test_a_payment_before_its_invoice_and_of_an_unknown_one_are_taken(alts
     assert ("PAYMENT_BEFORE_INVOICE", "$.payments[0].paid_date") in [(w["code"], w["field"]) for w in warnings]
 
 
-@pytest.mark.parametrize("batch_id", ["bat_0000000000000000", "ff196284-12f9-4d00-b03e-cf171c056231", "x", "%00", "bat_%E2%80%99", "a" * 65])
+@pytest.mark.parametrize(
+    "batch_id", ["bat_0000000000000000", "ff196284-12f9-4d00-b03e-cf171c056231", "x", "%00", "bat_%E2%80%99", "a" * 65]
+)
 async def test_an_unknown_batch_is_a_404_or_400_and_nothing_else(altscore: Installation, batch_id: str) -> None:
     async with altscore.distributor() as feed:
         assert refused(await feed.status(batch_id)) in {(404, "BATCH_UNKNOWN"), (400, "INVALID_REQUEST")}
