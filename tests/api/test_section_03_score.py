@@ -95,6 +95,12 @@ async def test_a_badly_formed_retailer_id(altscore: Installation, retailer_id: s
     assert answer.json()["error"]["details"][0]["path"] == "$.retailer_id"
 
 
+async def test_a_line_break_after_an_id_in_a_path_is_refused_too(altscore: Installation) -> None:
+    async with await altscore.signed_in(await altscore.lender()) as client:
+        answer = await client.get("/v1/score/ret_7f3a92c1d4e8b051%0A/history")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "INVALID_RETAILER_ID"), answer.text
+
+
 @pytest.mark.parametrize(
     ("body", "path"),
     [

@@ -203,6 +203,20 @@ async def test_model_development_is_a_consent_of_its_own(altscore: Installation)
     assert shop.retailer_id not in scorable
 
 
+async def test_a_consent_to_model_development_lets_no_lender_in(altscore: Installation) -> None:
+    lender, shop = await altscore.lender(), await altscore.shop()
+    await altscore.score(shop)
+    async with await service(altscore) as client:
+        answer = await client.post(
+            "/v1/consent/grant", json=grant_body(shop, lender.client_id, purpose="model_development")
+        )
+    assert (answer.status_code, answer.json()["error"]["details"][0]["path"]) == (400, "$.lender_scope")
+    async with await altscore.signed_in(lender) as client:
+        asked = {"retailer_id": shop.retailer_id, "purpose": "model_development"}
+        assert (await client.post("/v1/score", json=asked)).status_code == 403
+        assert (await client.get(f"/v1/score/{shop.retailer_id}/history")).status_code == 403
+
+
 async def test_two_ids_that_prove_to_be_one_shop_both_keep_answering(altscore: Installation) -> None:
     from altcredit.engine import consent, retailers
 

@@ -294,6 +294,8 @@ async def test_refused_batches_use_no_quota_and_say_what_is_left(altscore: Insta
     async with altscore.distributor(batches_per_hour=10) as feed:
         answers = [await feed.send(b"[]"), await feed.send(b"{"), await feed.send(change={"x-erp-type": "excel"})]
         assert [refused(one) for one in answers] == [(400, "INVALID_REQUEST")] * 3
+        both = await feed.send(batch_id="7", change={"x-erp-type": "excel"})
+        assert [one["path"] for one in both.json()["error"]["details"]] == ["X-Batch-ID", "X-ERP-Type"]
         assert {one.headers["x-ratelimit-remaining"] for one in answers} == {"10"}
 
 

@@ -41,7 +41,10 @@ async def test_signing_keys_rotate_when_their_six_months_are_over(work: Work) ->
     await HANDLERS["keys.rotate"].run(work, [{}])
     assert await work.platform.database.reads.fetchval(keys) == before
     await HANDLERS["keys.rotate"].run(later, [{}])
-    assert set(await work.platform.database.reads.fetchval(keys)).isdisjoint(before)
+    after = await work.platform.database.reads.fetchval(keys)
+    assert set(after).isdisjoint(before)
+    audited = "SELECT subject FROM audit_event WHERE action = 'signing_key.active' AND actor = 'system:schedule'"
+    assert {row["subject"] for row in await work.platform.database.reads.fetch(audited)} == set(after)
 
 
 async def test_what_has_served_is_purged_and_nothing_else(work: Work) -> None:

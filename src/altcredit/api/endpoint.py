@@ -28,7 +28,7 @@ from altcredit.runtime.db import UNAVAILABLE
 from altcredit.runtime.platform import Platform
 from altcredit.runtime.quotas import Allowance, RateLimitExceeded
 from altcredit.runtime.refusal import Detail, Refusal
-from altcredit.runtime.strict_json import Malformed, decode
+from altcredit.runtime.strict_json import NO_FULL_MATCH, Malformed, decode, matches
 
 Message = dict[str, Any]
 _encode = msgspec.json.Encoder().encode
@@ -170,12 +170,17 @@ def _parameters(route: Route, call: Call) -> Any:
             raise _malformed(route, (Detail(f"$.{name}", "given twice"),))
         values[name] = value
     try:
-        return msgspec.convert(values, route.asks, strict=False)
+        asked: Any = msgspec.convert(values, route.asks, strict=False)
     except msgspec.ValidationError as problem:
         text, _, path = str(problem).partition(" - at `")
         missing = text.partition("missing required field `")[2].rstrip("`")
         name = path.rstrip("`") or (f"$.{missing}" if missing else "$")
         raise _malformed(route, (Detail(name, text),)) from problem
+    types = {field.name: field.type for field in msgspec.structs.fields(route.asks)}
+    unlike = [name for name, value in values.items() if name in types and not matches(value, types[name])]
+    if unlike:
+        raise _malformed(route, tuple(Detail(f"$.{name}", NO_FULL_MATCH) for name in unlike))
+    return asked
 
 
 async def _body(receive: Any, call: Call, limit: int) -> bytes:

@@ -1,16 +1,20 @@
-"""``altcredit keys``: the keys that sign tokens, consents, models and receipts."""
+"""``altcredit keys``: the keys that sign tokens, consents, models and receipts, and the key file that seals them."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import cyclopts
 import msgspec
 
-from altcredit.cli.output import emit
+from altcredit.cli.clients import ACTOR
+from altcredit.cli.output import emit, say
 from altcredit.cli.session import run
+from altcredit.runtime import clock
+from altcredit.runtime.keys import KeysUnusable, create_key_file
 from altcredit.runtime.platform import Platform
 from altcredit.runtime.signing import Purpose
 
-group = cyclopts.App(name="keys", help="Signing keys: next, active, retiring, gone.")
+group = cyclopts.App(name="keys", help="Signing keys (next, active, retiring, gone) and the key file.")
 Json = Annotated[bool, cyclopts.Parameter(negative="", help="Print JSON.")]
 
 
@@ -45,10 +49,27 @@ def rotate(*, purpose: Purpose = "access_token", json: Json = False) -> None:
     purpose: Purpose
         What the key signs.
     """
-    from altcredit.runtime import clock, signing
+    from altcredit.engine import identity
 
     async def work(platform: Platform) -> Any:
         async with platform.database.transaction() as db:
-            return await signing.rotate(db, keyring=platform.keyring, purpose=purpose, now=clock.now())
+            return await identity.rotate_signing_keys(
+                db, keyring=platform.keyring, purpose=purpose, actor=ACTOR, now=clock.now()
+            )
 
     emit(run(work), json=json)
+
+
+@group.command
+def create(file: Path) -> None:
+    """
+    Write a new key file for ALTCREDIT_KEY_FILE, mode 0600; one that exists is never overwritten.
+
+    It holds the root of all keyed hashes and the key-encryption key. Back it up apart from the database: without it
+    nothing that is sealed can be read, and no stored hash matches.
+    """
+    try:
+        create_key_file(file)
+    except FileExistsError as error:
+        raise KeysUnusable(f"{file}: there is a file already; keys in use are never overwritten.") from error
+    say(f"Wrote {file}. Name it in ALTCREDIT_KEY_FILE, and keep a copy apart from the database.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 errors = Console(stderr=True, highlight=False)
@@ -20,7 +21,7 @@ def emit(data: Any, *, json: bool) -> None:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(plain), indent=2).decode() + os.linesep)
     elif isinstance(plain, Mapping):
         for name, value in plain.items():
-            _console.print(f"[bold]{name}[/]: {_text(value)}", soft_wrap=True)
+            _console.print(f"[bold]{name}[/]: {escape(_text(value))}", soft_wrap=True)
     elif plain and sys.stdout.isatty():
         _console.print(_table(plain))
     else:
@@ -33,7 +34,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     for name in rows[0]:
         table.add_column(name)
     for row in rows:
-        table.add_row(*(_text(value) for value in row.values()))
+        table.add_row(*(escape(_text(value)) for value in row.values()))
     return table
 
 
@@ -47,4 +48,4 @@ def _text(value: Any) -> str:
 
 def say(text: str) -> None:
     """Tell the person at the terminal how it goes."""
-    errors.print(text)
+    errors.print(text, markup=False)

@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 MAX_DEPTH: Final = 32
 MAX_DETAILS: Final = 200
+NO_FULL_MATCH: Final = "does not match the pattern in full"
 _INT64 = range(-(2**63), 2**63)
 _CONTAINERS = {dict, list}
 # Escapes that the quick way cannot judge: NUL, a colon in disguise, a string that ends in a newline.
@@ -198,6 +199,11 @@ def _plain(value: Any) -> Any:
 # The careful way: values that are not of the type asked for.
 
 
+def matches(text: str, type_: Any) -> bool:
+    """Tell whether ``text`` matches every pattern of a type in full; msgspec lets a line break before ``$`` pass."""
+    return all(re.fullmatch(pattern, text) for pattern in _patterns(type_))
+
+
 def misfits(value: Any, type_: Any, path: str = "$") -> Iterator[Detail]:
     """Name every part of ``value``, builtins that :func:`decode` gave, that keeps it from being a ``type_``."""
     problems = [problem for child in _children(value, type_, path) for problem in child]
@@ -209,8 +215,8 @@ def misfits(value: Any, type_: Any, path: str = "$") -> Iterator[Detail]:
     except msgspec.ValidationError as error:
         yield _detail(str(error), path)
     else:
-        if isinstance(value, str) and not all(re.fullmatch(p, value) for p in _patterns(type_)):
-            yield Detail(path, "does not match the pattern in full")
+        if isinstance(value, str) and not matches(value, type_):
+            yield Detail(path, NO_FULL_MATCH)
 
 
 def _children(value: Any, type_: Any, path: str) -> Iterator[Iterable[Detail]]:

@@ -7,7 +7,7 @@ A handler imports the engine and the pipeline inside, so that an idle worker sta
 from collections.abc import Mapping
 from datetime import timedelta
 
-from altcredit.runtime import idempotency, jobs, outbox, quotas, signing
+from altcredit.runtime import idempotency, jobs, outbox, quotas
 from altcredit.runtime.jobs import Payload
 from altcredit.worker import scoring
 from altcredit.worker.work import Handler, Schedule, Work
@@ -18,9 +18,11 @@ _JOB_LOG_KEPT = timedelta(days=14)
 
 async def rotate_keys(work: Work, _payloads: list[Payload]) -> None:
     """Rotate the signing keys that are due, and let go of those whose overlap is over."""
+    from altcredit.engine import identity
+
     platform = work.platform
     async with platform.database.transaction() as db:
-        await signing.maintain(db, keyring=platform.keyring, now=work.clock())
+        await identity.rotate_signing_keys(db, keyring=platform.keyring, actor="system:schedule", now=work.clock())
 
 
 async def create_partitions(work: Work, _payloads: list[Payload]) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from altcredit.api.contract import Call, Nothing, Route
+from altcredit.api.contract import Call, Nothing, Route, Unavailable
 from altcredit.engine import identity
 from altcredit.runtime import quotas
 from altcredit.runtime.ids import new_id
@@ -76,7 +76,7 @@ ROUTES = (
         handler=issue_token,
         asks=TokenRequest,
         answers=TokenAnswer,
-        refusals=(identity.ClientInvalid,),
+        refusals=(identity.ClientInvalid, Unavailable),
         limits={"minute": TOKEN_QUOTA.limit},
     ),
     _JWKS,

@@ -29,7 +29,9 @@ class GrantRequest(msgspec.Struct, frozen=True, kw_only=True):
     distributor_id: Annotated[AnyId, msgspec.Meta(examples=["dist_c4f9a1b2c3d4e5f6"])]
     lender_scope: Annotated[
         list[AnyId],
-        msgspec.Meta(max_length=50, description="Lenders that may see the score; empty for model_development only."),
+        msgspec.Meta(
+            max_length=50, description="Lenders that may see the score; empty for model_development, and only there."
+        ),
     ]
     purpose: Purpose
     consent_channel: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{0,31}$", examples=["whatsapp"])]
@@ -101,7 +103,10 @@ def _actor(call: Call) -> str:
 
 
 async def grant(call: Call, asked: GrantRequest) -> GrantAnswer:
-    if not asked.lender_scope and asked.purpose != consent.MODEL_DEVELOPMENT:
+    # A consent to model development is the platform's alone: its notice names no lender, and it opens no score to one.
+    if asked.purpose == consent.MODEL_DEVELOPMENT and asked.lender_scope:
+        raise BodyMalformed(details=(Detail("$.lender_scope", "must be empty for model_development"),))
+    if asked.purpose != consent.MODEL_DEVELOPMENT and not asked.lender_scope:
         raise BodyMalformed(details=(Detail("$.lender_scope", "names no lender"),))
     if len(set(asked.lender_scope)) < len(asked.lender_scope):
         raise BodyMalformed(details=(Detail("$.lender_scope", "names a lender twice"),))

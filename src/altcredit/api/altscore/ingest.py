@@ -6,14 +6,13 @@ from typing import Annotated, Any
 import msgspec
 
 from altcredit.api.altscore.credentials import DISTRIBUTOR, DISTRIBUTOR_SIGNED, SIGNATURE_V2
-from altcredit.api.contract import BodyMalformed, Call, Header, Link, Route
+from altcredit.api.contract import Call, Header, Link, Route
 from altcredit.engine import identity, ingestion
 from altcredit.engine.consent import timestamp
 from altcredit.engine.identity import Distributor
 from altcredit.runtime import quotas
 from altcredit.runtime.db import Connection
 from altcredit.runtime.quotas import Allowance, Quota
-from altcredit.runtime.refusal import Detail
 
 MAX_BODY = 4 * 1024 * 1024
 _UUID = {"type": "string", "format": "uuid"}
@@ -116,15 +115,6 @@ async def _peek(call: Call) -> Allowance | None:
         return await quotas.peek(db, quota=_quota(distributor), subject=_subject(distributor), now=call.now)
 
 
-def _erp_type(call: Call) -> ingestion.ErpType:
-    sent = call.headers.get("x-erp-type", "")
-    try:
-        erp_type: ingestion.ErpType = msgspec.convert(sent, ingestion.ErpType)
-    except msgspec.ValidationError as problem:
-        raise BodyMalformed(details=(Detail("X-ERP-Type", "must be tally_prime, sap_b1 or csv"),)) from problem
-    return erp_type
-
-
 async def submit(call: Call, _asked: Any) -> BatchAnswer:
     distributor = _distributor(call)
 
@@ -138,7 +128,7 @@ async def submit(call: Call, _asked: Any) -> BatchAnswer:
         keyring=call.platform.keyring,
         distributor_id=distributor.distributor_id,
         batch_id=call.headers.get("x-batch-id", ""),
-        erp_type=_erp_type(call),
+        erp_type=call.headers.get("x-erp-type", ""),
         body=call.body,
         admit=admit,
         now=call.now,

@@ -366,12 +366,12 @@ async def distributor_by_credentials(
 
 async def rotate_signing_keys(
     db: Connection, *, keyring: Keyring, purpose: signing.Purpose | None = None, actor: str, now: datetime
-) -> None:
+) -> list[signing.Change]:
     """
-    Put the next signing key of a purpose to use now; without a purpose, do what is due.
+    Put the next signing key of a purpose to use now; without a purpose, do what is due. Returns what changed.
 
-    Due are: keys that are missing, those whose six months are over, and letting go of those whose overlap is. For
-    start-up and a daily schedule.
+    Due are: keys that are missing, those whose six months are over, and letting go of those whose overlap is. For a
+    daily schedule.
     """
     if purpose is None:
         changes = await signing.maintain(db, keyring=keyring, now=now)
@@ -379,6 +379,7 @@ async def rotate_signing_keys(
         changes = await signing.rotate(db, keyring=keyring, purpose=purpose, now=now)
     for change in changes:
         await _record(db, actor, f"signing_key.{change.state}", change.kid, {"purpose": change.purpose}, now)
+    return changes
 
 
 async def withdraw_signing_key(db: Connection, *, kid: str, actor: str, now: datetime) -> None:

@@ -65,7 +65,8 @@ READ = (
                    AS at_purpose
         FROM consent_head WHERE head_key = $5
     ) head ON true
-    LEFT JOIN current_score s ON s.retailer_id = head.retailer_id
+    -- A grant that has expired costs what no grant costs (contract A2): nothing is read for it.
+    LEFT JOIN current_score s ON s.retailer_id = head.retailer_id AND head.live
     LEFT JOIN LATERAL (
         SELECT greatest($10::date - min(watermark), 0) AS days FROM distributor_feed
         WHERE distributor_id = ANY (s.feed)
@@ -100,7 +101,7 @@ READ_HISTORY = (
             AS consent_id
         FROM consent_head WHERE head_key = $5
     ) head ON true
-    LEFT JOIN current_score s ON s.retailer_id = head.retailer_id
+    LEFT JOIN current_score s ON s.retailer_id = head.retailer_id AND head.consent_id IS NOT NULL
 ), judged AS (
     SELECT found.*, CASE
         WHEN exceeded THEN 'RATE_LIMIT_EXCEEDED'
