@@ -19,7 +19,7 @@ from altcredit.pipeline.lake.tables import NOW, Snapshot, day_number, end_of_day
 
 Scope = Sequence[tuple[str, str]]
 
-ROWS_PER_PART: Final = 2_000_000
+ROWS_PER_PART: Final = 5_000_000
 NAMED_PART: Final = 2_000
 """Up to so many retailers are looked up one by one; more are read in ranges."""
 
