@@ -53,7 +53,6 @@ async def resolve(
     unmet = {token: key for token, key in zip(tokens, shops, strict=True) if found[token] is None}
     if unmet:
         async with pools.transaction() as db:
-            await store.relax(db)
             await store.lock(db)
             ids = await _decide(
                 db, keyring=keyring, distributor_id=distributor_id, keys=list(unmet.values()), on=on, now=now

@@ -9,8 +9,6 @@ from altcredit.runtime.db import Connection
 # Identities are decided one batch at a time, in a short transaction: two batches that name the same new shop at once
 # get one id.
 LOCK = "SELECT pg_advisory_xact_lock(7242003)"
-# Its log need not be on disk when it ends: whatever uses the ids commits later, in the same log.
-RELAX = "SET LOCAL synchronous_commit = off"
 
 # With the database's own number, since one process may hold pools on several.
 EPOCH = """
@@ -166,10 +164,6 @@ class Known(msgspec.Struct):
 
 async def lock(db: Connection) -> None:
     await db.execute(LOCK)
-
-
-async def relax(db: Connection) -> None:
-    await db.execute(RELAX)
 
 
 async def epoch(db: Connection) -> tuple[int, int]:
