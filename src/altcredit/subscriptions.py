@@ -2,8 +2,7 @@
 Which reactions follow which event: one literal table.
 
 A reaction writes to the database and nothing else, in the transaction that marks its event as seen. Events that nobody
-reacts to are for Kafka alone: ``consent.revoked``, ``batch.accepted`` (its refresh is queued with the batch itself) and
-``score.updated``.
+reacts to are for Kafka alone: ``batch.accepted`` (its refresh is queued with the batch itself) and ``score.updated``.
 """
 
 from altcredit.runtime import jobs
@@ -12,7 +11,7 @@ from altcredit.runtime.outbox import Event, Subscriptions
 
 
 async def score_soon(db: Connection, event: Event) -> None:
-    """Score the retailer who has just consented, if the ledger is there already."""
+    """Score the retailer whose consents have just changed, if the ledger is there already."""
     await jobs.enqueue(db, "altscore.refresh", {"retailer_ids": [event.data["retailer_id"]]})
 
 
@@ -29,6 +28,9 @@ async def score_everyone(db: Connection, _event: Event) -> None:
 
 SUBSCRIPTIONS: Subscriptions = {
     "consent.granted": (score_soon,),
+    # Reads are refused by the revocation itself. A score that others may still read must not rest on ledgers that only
+    # the ended consent named (contract C2), and the promised hour is shorter than the wait for the night.
+    "consent.revoked": (score_soon,),
     "model.promoted": (score_everyone,),
     "retailer.linked": (relink,),
     "retailer.merged": (relink,),

@@ -1,6 +1,7 @@
 """API-ALTSCORE-001, section 04: grant, revoke, check, export; contract C1 to C6, A4."""
 
 import asyncio
+import json
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,10 @@ import httpx2
 import pytest
 import rfc8785
 from tests.api.conftest import PURPOSE, Installation, Shop
+
+from altcredit.engine import consent, retailers
+from altcredit.runtime import outbox
+from altcredit.subscriptions import SUBSCRIPTIONS
 
 
 def grant_body(shop: Shop, *lenders: str, **changes: Any) -> dict[str, Any]:
@@ -190,8 +195,6 @@ async def test_the_notice_is_in_the_language_that_was_shown(altscore: Installati
 
 
 async def test_model_development_is_a_consent_of_its_own(altscore: Installation) -> None:
-    from altcredit.engine import consent
-
     shop = await altscore.shop()
     async with await service(altscore) as client:
         answer = await client.post("/v1/consent/grant", json=grant_body(shop, purpose="model_development"))
@@ -218,8 +221,6 @@ async def test_a_consent_to_model_development_lets_no_lender_in(altscore: Instal
 
 
 async def test_two_ids_that_prove_to_be_one_shop_both_keep_answering(altscore: Installation) -> None:
-    from altcredit.engine import consent, retailers
-
     lender, older, newer = await altscore.lender(), await altscore.shop(gst=False), await altscore.shop()
     await altscore.consent(newer, lender.client_id)
     await altscore.score(older)
@@ -233,3 +234,24 @@ async def test_two_ids_that_prove_to_be_one_shop_both_keep_answering(altscore: I
             assert answer.status_code == 200, answer.text
         found = (await client.get(f"/v1/retailers/lookup?gst={newer.gstin}")).json()
     assert found["retailer_id"] == older.retailer_id
+
+
+async def test_a_revocation_has_the_shop_scored_again_by_the_ledgers_that_are_left(altscore: Installation) -> None:
+    kept, ended, shop = await altscore.lender(), await altscore.lender(), await altscore.shop()
+    await altscore.consent(shop, kept.client_id)
+    given = await altscore.consent(shop, ended.client_id)
+    now = datetime.now(UTC)
+
+    async def queued() -> list[dict[str, Any]]:
+        async with altscore.platform.database.transaction() as db:
+            while await outbox.react(db, SUBSCRIPTIONS, now=now):
+                pass
+            rows = await db.fetch("SELECT payload FROM pgqueuer WHERE entrypoint = 'altscore.refresh'")
+        payloads = [json.loads(row["payload"]) for row in rows]
+        return [one for one in payloads if one.get("retailer_ids") == [shop.retailer_id]]
+
+    before = await queued()
+    async with await service(altscore) as client:
+        asked = {"consent_id": given.consent.consent_id, "reason": "retailer_request"}
+        assert (await client.post("/v1/consent/revoke", json=asked)).status_code == 200
+    assert len(await queued()) == len(before) + 1
