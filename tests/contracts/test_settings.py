@@ -27,3 +27,8 @@ def test_an_unusable_value_is_refused(name: str, value: str) -> None:
 
 def test_other_variables_are_left_alone() -> None:
     assert load({"PATH": "/bin", "ALTCREDIT_PORT": "9443"}).port == 9443
+
+
+def test_production_does_not_start_a_database_by_default() -> None:
+    with pytest.raises(SettingsInvalid, match="ALTCREDIT_DATABASE_URL"):
+        load({"ALTCREDIT_ENVIRONMENT": "production"})

@@ -21,13 +21,15 @@ Role = Literal["all", "api", "worker"]
 
 # A child that keeps dying as it starts is started again ever more slowly; one that was at work is needed at once.
 _FIRST_PAUSE, _LONGEST_PAUSE, _HEALTHY_AFTER = 0.5, 30.0, 10.0
+# How a process ends that was refused (settings, keys, certificates, schema): at its first start, no other will help.
+_REFUSED = 3
 
 
 def register(app: cyclopts.App, roles: Mapping[str, Callable[[Settings], None]]) -> None:
     """Add the command to the tree."""
 
     @app.command
-    def serve(*, role: Role = "all", keep_database: Annotated[bool, cyclopts.Parameter(negative="")] = False) -> None:
+    def serve(*, role: Role = "all", keep_database: Annotated[bool, cyclopts.Parameter(negative="")] = False) -> int:
         """
         Serve the APIs over HTTPS and run the worker.
 
@@ -42,13 +44,13 @@ def register(app: cyclopts.App, roles: Mapping[str, Callable[[Settings], None]])
         log.configure(chosen.log_level)
         if role != "all":
             roles[role](chosen)
-            return
+            return 0
         dsn = postgres.ensure(chosen)
         if chosen.environment != "production":
             asyncio.run(schema.upgrade(dsn))
         server = None if chosen.database_url else postgres.embedded(chosen)
         try:
-            Supervisor(tuple(roles), server).run()
+            return Supervisor(tuple(roles), server).run()
         finally:
             if server is not None and not keep_database:
                 server.stop()
@@ -65,9 +67,10 @@ class Supervisor:
         self.pauses: dict[str, float] = {}
         self.due: dict[str, float] = {}
         self.stopping = False
+        self.status = 0
 
-    def run(self) -> None:
-        """Supervise until SIGTERM or SIGINT; returns when all processes have ended."""
+    def run(self) -> int:
+        """Supervise until SIGTERM, SIGINT or a refusal at the start; return the exit code when all have ended."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         for role in self.roles:
@@ -86,6 +89,7 @@ class Supervisor:
                 log.warning("process_killed", process=role, pid=child.pid)
                 child.kill()
                 child.wait()
+        return self.status
 
     def _keep_database(self) -> None:
         """Start the embedded server again when it was killed; it keeps its port, and the processes find it there."""
@@ -115,6 +119,9 @@ class Supervisor:
             if child.poll() is None:
                 if now - self.started[role] > _HEALTHY_AFTER:
                     self.pauses.pop(role, None)
+            elif child.returncode == _REFUSED and role not in self.pauses and now - self.started[role] < _HEALTHY_AFTER:
+                log.warning("process_refused", process=role, status=child.returncode)
+                self.stopping, self.status = True, _REFUSED
             elif role not in self.due:
                 pause = self.pauses.get(role, _FIRST_PAUSE)
                 self.pauses[role] = min(pause * 2, _LONGEST_PAUSE)

@@ -87,10 +87,14 @@ def load(environ: Mapping[str, str]) -> Settings:
     """
     Read the settings from environment variables.
 
-    :raises SettingsInvalid: a variable has an unusable value, or no setting has its name.
+    :raises SettingsInvalid: a variable has an unusable value, or no setting has its name; or production lacks a
+        database of its own (its keys and certificates are refused where they are opened).
     """
     values = {name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsInvalid(f"Settings ({PREFIX}…): {error}") from error
+    if settings.environment == "production" and not settings.database_url:
+        raise SettingsInvalid(f"Production needs a database of its own: set {PREFIX}DATABASE_URL.")
+    return settings
