@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from altcredit.runtime import jobs, outbox
+from altcredit.runtime import jobs, outbox, quotas
 from altcredit.runtime.platform import Platform
 from altcredit.runtime.settings import Settings
 from altcredit.worker import HANDLERS, Work
@@ -61,3 +61,20 @@ async def test_what_has_served_is_purged_and_nothing_else(work: Work) -> None:
     await HANDLERS["records.purge"].run(work, [{}])
     assert [row["key"] for row in await database.reads.fetch("SELECT key FROM outbox")] == ["6"]
     assert [row["entrypoint"] for row in await database.reads.fetch("SELECT entrypoint FROM pgqueuer_log")] == ["any"]
+
+
+async def test_tries_of_a_minute_are_forgotten_within_the_hour_and_those_of_a_day_are_not(work: Work) -> None:
+    counted = {
+        name: quotas.Quota(name=name, limit=5, seconds=seconds) for name, seconds in (("minute", 60), ("day", 86_400))
+    }
+    then = NOW - timedelta(minutes=6)
+    async with work.platform.database.transaction() as db:
+        for quota in counted.values():
+            await quotas.take(db, quota=quota, subject="token|lender_nobody", now=then)
+    await HANDLERS["records.purge"].run(work, [{}])
+    async with work.platform.database.transaction() as db:
+        left = {
+            name: (await quotas.peek(db, quota=quota, subject="token|lender_nobody", now=then)).remaining
+            for name, quota in counted.items()
+        }
+    assert left == {"minute": 5, "day": 4}
