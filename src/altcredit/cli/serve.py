@@ -22,7 +22,7 @@ Role = Literal["all", "api", "worker"]
 # A child that keeps dying as it starts is started again ever more slowly; one that was at work is needed at once.
 _FIRST_PAUSE, _LONGEST_PAUSE, _HEALTHY_AFTER = 0.5, 30.0, 10.0
 # How a process ends that was refused (settings, keys, certificates, schema): at its first start, no other will help.
-_REFUSED = 3
+_REFUSED, _AT_START = 3, 60.0
 
 
 def register(app: cyclopts.App, roles: Mapping[str, Callable[[Settings], None]]) -> None:
@@ -119,7 +119,7 @@ class Supervisor:
             if child.poll() is None:
                 if now - self.started[role] > _HEALTHY_AFTER:
                     self.pauses.pop(role, None)
-            elif child.returncode == _REFUSED and role not in self.pauses and now - self.started[role] < _HEALTHY_AFTER:
+            elif child.returncode == _REFUSED and role not in self.pauses and now - self.started[role] < _AT_START:
                 log.warning("process_refused", process=role, status=child.returncode)
                 self.stopping, self.status = True, _REFUSED
             elif role not in self.due:
