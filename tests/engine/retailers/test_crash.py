@@ -52,8 +52,7 @@ async def test_an_id_that_was_told_survives_a_crash_of_the_database(own: Server)
         told = await retailers.resolve(pools, keyring=keyring, distributor_id="dist_1", shops=shop, now=NOW)
         kill(own)
     finally:
-        pools.writes.terminate()
-        pools.reads.terminate()
+        await pools.close()
     pools = await Database.connect(own.start(), connections=4)
     try:
         again = await retailers.resolve(pools, keyring=keyring, distributor_id="dist_1", shops=shop, now=NOW)
