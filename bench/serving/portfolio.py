@@ -19,7 +19,7 @@ from altcredit.runtime.tokens import Claims
 
 PURPOSE = "working_capital_loan"
 LENDERS_PER_RETAILER = 4
-_UNLIMITED = 2_000_000_000
+UNLIMITED = 2_000_000_000
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -36,7 +36,7 @@ async def populate(platform: Platform, *, lenders: int, retailer_count: int, see
     """Fill an empty installation; return one question a retailer, by one of the lenders it consented to."""
     now = datetime.now(UTC)
     random_ = random.Random(seed)
-    tokens = [await _lender(platform, now) for _ in range(lenders)]
+    tokens = [await lender(platform, now) for _ in range(lenders)]
     distributors = [f"dist_{number:016x}" for number in range(4)]
     keys = [retailers.ShopKey(ref=f"R{number}", name=f"Shop {number}") for number in range(retailer_count)]
     questions: list[Question] = []
@@ -69,10 +69,11 @@ async def populate(platform: Platform, *, lenders: int, retailer_count: int, see
     return questions
 
 
-async def _lender(platform: Platform, now: datetime) -> tuple[str, str, str]:
+async def lender(platform: Platform, now: datetime) -> tuple[str, str, str]:
+    """Add a lender without limits; return its id, a token and the token's id."""
     async with platform.database.transaction() as db:
         issued = await identity.add_lender(
-            db, keyring=platform.keyring, name="Lender", minute=_UNLIMITED, day=_UNLIMITED, actor="bench", now=now
+            db, keyring=platform.keyring, name="Lender", minute=UNLIMITED, day=UNLIMITED, actor="bench", now=now
         )
     token_id, at = new_id("tok"), int(now.timestamp())
     claims = Claims(

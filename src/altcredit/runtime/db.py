@@ -6,8 +6,9 @@ for single statements, which leave nothing behind in a session: there is nothing
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Self, TypeAlias
 
 import asyncpg
@@ -21,36 +22,36 @@ class Reads:
     """
     Connections for single statements, each committed by itself.
 
-    They are taken out of a pool once and handed on from caller to caller; asyncpg's own way, with a reset and a task a
-    release, costs as much as the statement. One that failed goes back to the pool, which mends or replaces it.
+    They are handed on from caller to caller as they are: asyncpg's pool, with a reset and a task a release, costs as
+    much as the statement. One on which anything but a statement failed is dropped, and a lost one is replaced.
     """
 
-    def __init__(self, pool: asyncpg.Pool, *, size: int) -> None:
-        self._pool = pool
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], *, size: int) -> None:
         self.size = size
-        # None stands for a connection that is not open yet; the one used last is the warmest.
+        self._connect = connect
+        # None stands for a connection that is not open; the one used last is the warmest.
         self._free: asyncio.LifoQueue[Connection | None] = asyncio.LifoQueue()
         for _ in range(size):
             self._free.put_nowait(None)
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
-        """Lend a connection."""
-        kept, connection = None, await self._free.get()
+        """Lend a connection. Raises what connecting raises."""
+        connection = await self._free.get()
         try:
-            if connection is not None and connection.is_closed():
-                await self._pool.release(connection)
+            if connection is None or connection.is_closed():
                 connection = None
-            if connection is None:
-                connection = await self._pool.acquire()
+                connection = await self._connect()
             yield connection
-            kept = connection
+        except asyncpg.PostgresError:
+            raise
         except BaseException:
             if connection is not None:
-                await self._pool.release(connection)
+                connection.terminate()
+            connection = None
             raise
         finally:
-            self._free.put_nowait(kept)
+            self._free.put_nowait(connection)
 
     async def fetchrow(self, sql: str, *args: Any) -> Record | None:
         """Return the first row, if there is one."""
@@ -73,12 +74,11 @@ class Reads:
         for _ in range(self.size):
             connection = await self._free.get()
             if connection is not None:
-                await self._pool.release(connection)
-        await self._pool.close()
+                await connection.close()
 
 
 class Database:
-    """The connection pools of one process."""
+    """The connections of one process."""
 
     def __init__(self, *, dsn: str, writes: asyncpg.Pool, reads: Reads) -> None:
         self.dsn = dsn
@@ -87,7 +87,7 @@ class Database:
 
     @classmethod
     async def connect(cls, dsn: str, *, connections: int = 16) -> Self:
-        """Open the pools; at most ``connections`` connections, shared out evenly. Raises OSError or PostgresError."""
+        """Connect; at most ``connections`` connections, shared out evenly. Raises OSError or PostgresError."""
         half = max(connections // 2, 1)
         options: dict[str, Any] = {
             "server_settings": {"application_name": "altcredit", "timezone": "UTC"},
@@ -95,11 +95,10 @@ class Database:
             "timeout": 5,
         }
         writes = await asyncpg.create_pool(dsn, min_size=1, max_size=half, **options)
-        reads = await asyncpg.create_pool(dsn, min_size=1, max_size=half, **options)
-        return cls(dsn=dsn, writes=writes, reads=Reads(reads, size=half))
+        return cls(dsn=dsn, writes=writes, reads=Reads(partial(asyncpg.connect, dsn, **options), size=half))
 
     async def close(self) -> None:
-        """Close both pools, waiting for what is under way."""
+        """Close them, waiting for what is under way."""
         await self.writes.close()
         await self.reads.close()
 

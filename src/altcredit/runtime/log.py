@@ -38,6 +38,7 @@ ALLOWED = frozenset(
         "count",
         "rows",
         "stage",
+        "stages",
         "seconds",
         "version",
         "kid",

@@ -28,6 +28,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from altcredit.runtime import ids
 from altcredit.runtime.certificates import Authority, server_certificate
+from altcredit.runtime.gathered import Gathered
 from altcredit.runtime.keys import Keyring
 from altcredit.runtime.peer import described
 from altcredit.runtime.refusal import Refusal
@@ -183,43 +184,6 @@ def _load(context: ssl.SSLContext, certificate: Path, key: Path | None, client_c
 # The protocol
 
 
-class _Gathered:
-    """
-    A transport that writes once an answer: what is given within one step of the event loop goes out together.
-
-    uvicorn gives head and body apart, and each would be a TLS record, a system call and a wake-up of the client.
-    """
-
-    _AT_MOST = 65_536
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._waiting: list[bytes] = []
-        self._size = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        if not self._waiting:
-            self._loop.call_soon(self._flush)
-        self._waiting.append(data)
-        self._size += len(data)
-        if self._size > self._AT_MOST:
-            self._flush()
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._waiting and not self._transport.is_closing():
-            self._transport.write(b"".join(self._waiting))
-        self._waiting.clear()
-        self._size = 0
-
-
 class HttpsProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1, with the peer's certificate in the scope, deadlines, a header limit and errors in JSON."""
 
@@ -233,7 +197,7 @@ class HttpsProtocol(HttpToolsProtocol):
     _oversized = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, _Gathered(transport, self.loop)))
+        super().connection_made(cast(asyncio.Transport, Gathered(transport, self.loop)))
         der = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
         try:
             self._extensions = {"tls": {"tls_version": _TLS_1_3, "peer": described(der) if der else None}}

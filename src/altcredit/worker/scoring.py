@@ -33,7 +33,8 @@ async def refresh(work: Work, payloads: list[Payload]) -> None:
     batch_ids = [one["batch_id"] for one in payloads if "batch_id" in one]
     retailer_ids = [retailer_id for one in payloads for retailer_id in one.get("retailer_ids", ())]
     done = await scorer.refresh(batch_ids=batch_ids, retailer_ids=retailer_ids, now=work.clock())
-    log.info("refreshed", count=done.scored, rows=len(batch_ids), seconds=_total(done.seconds))
+    stages = {stage: round(seconds, 4) for stage, seconds in done.seconds.items()}
+    log.info("refreshed", count=done.scored, rows=len(batch_ids), seconds=_total(done.seconds), stages=stages)
     await scorer.compact_if_due(now=work.clock())
 
 

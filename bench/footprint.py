@@ -1,0 +1,87 @@
+"""
+What an idle installation takes, and how soon a warm one answers.
+
+    python -m bench.footprint [--json FILE]
+
+Memory is the proportional set size (PSS): what is shared between processes is counted once. The start is that of
+``altcredit serve`` on a home that has been used before, database server stopped, to its first answer over HTTPS.
+"""
+
+import argparse
+import ssl
+import statistics
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx2
+import psutil
+
+from altcredit.runtime.certificates import Authority
+from altcredit.runtime.keys import Keyring
+from bench.figures import Figure, finish
+from bench.serving.home import Home, Process, home
+
+STARTS = 3
+SETTLE_SECONDS = 3.0
+
+
+def megabytes(processes: Iterable[psutil.Process]) -> float:
+    return sum(one.memory_full_info().pss for one in processes) / 2**20
+
+
+def role(process: psutil.Process) -> str:
+    command = process.cmdline()
+    return command[command.index("--role") + 1] if "--role" in command else "supervisor"
+
+
+def memory(serve: Process, data: Path) -> dict[str, float]:
+    """Return megabytes by role."""
+    supervisor = psutil.Process(serve.pid)
+    ours = [supervisor, *(child for child in supervisor.children() if child.name().startswith("python"))]
+    postgres = [one for one in psutil.process_iter() if one.name() == "postgres" and one.cwd() == str(data)]
+    return {role(one): megabytes([one]) for one in ours} | {"PostgreSQL": megabytes(postgres)}
+
+
+def answering(serve: Process, authority: str) -> float:
+    """Wait for the first answer; return the time of it."""
+    url = serve.said("api_ready")["address"]
+    with httpx2.Client(verify=ssl.create_default_context(cadata=authority), base_url=url) as client:
+        client.get("/.well-known/jwks.json").raise_for_status()
+    return time.perf_counter()
+
+
+def measure(installation: Home) -> list[Figure]:
+    settings = installation.settings
+    authority = Authority.open(settings, keyring=Keyring.open(settings), now=datetime.now(UTC)).pem
+    found: dict[str, float] = {}
+    starts = []
+    for number in range(STARTS + 1):
+        installation.server.stop()
+        start = time.perf_counter()
+        with installation.process(f"serve-{number}", "-m", "altcredit", "serve") as serve:
+            starts.append(answering(serve, authority) - start)
+            if number == STARTS:
+                serve.said("worker_ready")
+                time.sleep(SETTLE_SECONDS)
+                found = memory(serve, installation.server.data)
+    for name, size in found.items():
+        print(f"{name:12}{size:8.0f} MB")
+    return [
+        Figure("idle: API process", found["api"], "MB", at_most=(150, 100)),
+        Figure("idle: all of altcredit serve", sum(found.values()), "MB", at_most=(450, 300)),
+        Figure("warm start to the first answer", statistics.median(starts[1:]), "s", at_most=(3.0, 1.0)),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    given = parser.parse_args()
+    with home() as installation:
+        finish(measure(installation), given.json)
+
+
+if __name__ == "__main__":
+    main()
