@@ -18,14 +18,13 @@ import msgspec
 
 from altcredit.runtime import outbox
 from altcredit.runtime.clock import now
+from altcredit.runtime.locks import Lock
 from altcredit.runtime.outbox import Bell, Event
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
 
 LOCK = "SELECT pg_try_advisory_lock($1)"
-# Any number will do, so long as nothing else in this database takes it as an advisory lock.
-_RELAYING = 7_242_003
 _BATCH = 500
 _ACKNOWLEDGE_SECONDS = 15.0
 _POLL_SECONDS = 5.0
@@ -127,7 +126,7 @@ async def relay(dsn: str, *, bootstrap: str, topic: str, source: str, properties
     try:
         bell = Bell()
         await bell.listen(connection)
-        while not await connection.fetchval(LOCK, _RELAYING):  # noqa: ASYNC110 - the lock is another process's
+        while not await connection.fetchval(LOCK, Lock.RELAYING):  # noqa: ASYNC110 - the lock is another process's
             await asyncio.sleep(1)
         to = producer(bootstrap, properties or {})
         while True:

@@ -25,14 +25,13 @@ import msgspec
 from altcredit.runtime import log
 from altcredit.runtime.db import Connection, Record
 from altcredit.runtime.ids import new_id
+from altcredit.runtime.locks import Lock
 
 CHANNEL = "altcredit_outbox"
 # Tries of an event's reactions before it is held for an operator, with pauses of 2, 4, 8 … seconds, about half an hour.
 ATTEMPTS = 10
 _BATCH = 200
 _LARGEST = 900_000  # bytes; Kafka's default limit is 1,048,576 for a message with its headers
-# Any number will do, so long as nothing else in this database takes it as an advisory lock.
-_REACTING = 7_242_002
 
 # The notice goes out on commit, once a transaction however many events it publishes.
 PUBLISH = """
@@ -139,7 +138,7 @@ async def react(db: Connection, subscriptions: Subscriptions, *, now: datetime) 
     nothing else, so they happen exactly once; slow or outside work is a job that a reaction queues. Where one fails,
     what the event's reactions wrote is undone and the event tried again later, while others go on.
     """
-    if not await db.fetchval(ALONE, _REACTING):
+    if not await db.fetchval(ALONE, Lock.REACTING):
         return 0
     events = [Event.of(row) for row in await db.fetch(UNREACTED, ATTEMPTS, now, _BATCH)]
     done = []

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from altcredit import migrations
+from altcredit.runtime.locks import Lock
 from altcredit.runtime.refusal import Refusal
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-# Any number will do, so long as nothing else in this database takes it as an advisory lock.
-_LOCK = 7_242_001
 CURRENT = "SELECT version_num FROM alembic_version"
 
 
@@ -46,7 +45,7 @@ async def upgrade(dsn: str) -> None:
 
     connection = await asyncpg.connect(dsn)
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        await connection.execute("SELECT pg_advisory_lock($1)", Lock.MIGRATING)
         # Alembic's environment runs an event loop of its own.
         await asyncio.to_thread(command.upgrade, _config(dsn), "head")
     finally:

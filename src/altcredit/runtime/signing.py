@@ -26,6 +26,7 @@ from joserfc.jwk import ECKey, RSAKey
 from altcredit.runtime import tokens
 from altcredit.runtime.db import Connection
 from altcredit.runtime.keys import Keyring, SealBroken
+from altcredit.runtime.locks import Lock
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.tokens import Claims
 
@@ -37,7 +38,7 @@ LIFETIME = timedelta(days=182)  # "rotated every 6 months" (section 02)
 OVERLAP = timedelta(days=14)  # "2-week overlap period"
 _CACHED_TOKENS = 8192
 
-LOCK = "SELECT pg_advisory_xact_lock(7242002)"
+LOCK = f"SELECT pg_advisory_xact_lock({Lock.SIGNING_KEYS})"
 INSERT = """
 INSERT INTO signing_key (kid, purpose, state, public_pem, proof, sealed_private, created_at, activated_at)
 VALUES ($1, $2, $3::text, $4, $5, $6, $7::timestamptz, CASE WHEN $3 = 'active' THEN $7 END)

@@ -5,9 +5,10 @@ import msgspec
 
 from altcredit.engine.registry.version import Alias, ModelVersion
 from altcredit.runtime.db import Connection
+from altcredit.runtime.locks import Lock
 
 # Promotions and rollbacks take turns.
-LOCK = "SELECT pg_advisory_xact_lock(7242005)"
+LOCK = f"SELECT pg_advisory_xact_lock({Lock.MODELS})"
 
 INSERT = """
 INSERT INTO model_version

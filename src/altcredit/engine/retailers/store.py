@@ -5,10 +5,11 @@ import msgspec
 
 from altcredit.engine.retailers.matching import Shop
 from altcredit.runtime.db import Connection
+from altcredit.runtime.locks import Lock
 
 # Identities are decided one batch at a time, in a short transaction: two batches that name the same new shop at once
 # get one id.
-LOCK = "SELECT pg_advisory_xact_lock(7242003)"
+LOCK = f"SELECT pg_advisory_xact_lock({Lock.RETAILERS})"
 
 # With the database's own number, since one process may hold pools on several.
 EPOCH = """
