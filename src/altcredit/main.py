@@ -24,7 +24,10 @@ def serve_api(settings: Settings) -> None:
     from altcredit.runtime import postgres, telemetry
 
     telemetry.configure(service="altcredit-api", otlp_endpoint=settings.otlp_endpoint)
-    process.run(settings, postgres.ensure(settings))
+    try:
+        process.run(settings, postgres.ensure(settings))
+    finally:
+        telemetry.shutdown()
 
 
 def run_worker(settings: Settings) -> None:

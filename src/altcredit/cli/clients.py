@@ -280,7 +280,7 @@ def _authority(platform: Platform) -> Any:
 
 def _hand_over(issued: Any, out: Path | None, *, json: bool) -> None:
     if out is None:
-        emit(issued, json=json)
+        emit(issued, json=True)  # certificates have many lines: JSON for people, too
         return
     out.mkdir(parents=True, exist_ok=True, mode=0o700)
     values = msgspec.to_builtins(issued)
@@ -289,7 +289,5 @@ def _hand_over(issued: Any, out: Path | None, *, json: bool) -> None:
     files |= {"api-key": values["api_key"], "signing-secret": values["signing_secret"]}
     for name, content in files.items():
         if content is not None:
-            path = out / name
-            path.touch(mode=0o600)
-            path.write_text(content)
+            write_private(out / name, content.encode(), replace=True)
     emit({"distributor_id": values["distributor_id"], "folder": str(out), "files": sorted(files)}, json=json)

@@ -32,6 +32,8 @@ from altcredit.runtime.platform import Platform
 
 INDIA = ZoneInfo("Asia/Kolkata")
 
+# The distributors whose ledgers a run used, by retailer.
+Used = dict[str, tuple[str, ...]]
 Assessed = list[tuple[scoring.Assessment, scoring.Standing]]
 
 
@@ -59,14 +61,15 @@ class Scorer:
 
     async def refresh(self, *, batch_ids: Sequence[str], retailer_ids: Sequence[str], now: datetime) -> Timings:
         """Score the retailers that these batches touched, and these retailers; then call the batches complete."""
+        used: Used = {}
         timings = await runs.refresh(
             self.platform.database,
             self.lake,
             batch_ids=batch_ids,
             retailer_ids=retailer_ids,
             today=now.astimezone(INDIA).date(),
-            scope_of=partial(self._scope, now),
-            score=partial(self._score, now),
+            scope_of=partial(self._scope, now, used),
+            score=partial(self._score, now, used),
         )
         async with self.platform.database.transaction() as db:
             snapshot = await store.snapshot(db)
@@ -88,13 +91,14 @@ class Scorer:
     async def nightly(self, *, now: datetime, rebuild: bool = False, report: Report = silent) -> Timings:
         """Compact the lake and score everybody with a live consent. With ``rebuild``, silver is made anew."""
         run = runs.rebuild if rebuild else runs.nightly
+        used: Used = {}
         return await run(
             self.platform.database,
             self.lake,
             today=now.astimezone(INDIA).date(),
             now=now,
-            scope_of=partial(self._scope, now),
-            score=partial(self._score, now),
+            scope_of=partial(self._scope, now, used),
+            score=partial(self._score, now, used),
             report=report,
         )
 
@@ -107,38 +111,48 @@ class Scorer:
         """Compact when a refresh would have to read many batches."""
         return await runs.compact_if_due(self.platform.database, self.lake, now=now)
 
-    async def _scope(self, now: datetime, retailer_ids: Collection[str] | None) -> Scope:
+    async def _scope(self, now: datetime, used: Used, retailer_ids: Collection[str] | None) -> Scope:
         async with self.platform.database.transaction() as db:
             wanted = None if retailer_ids is None else sorted(retailer_ids)
             found = await consent.scorable(db, now=now, retailer_ids=wanted)
+        used.update(found)
         return [(retailer, distributor) for retailer, distributors in found.items() for distributor in distributors]
 
-    async def _score(self, now: datetime, table: pa.Table) -> int:
+    async def _score(self, now: datetime, used: Used, table: pa.Table) -> int:
         """Predict, explain, assess and record rows of gold; without a champion there is nothing to say yet."""
         async with self.platform.database.transaction() as db:
             try:
                 model = await self.warm.champion(db)
             except registry.ModelUnknown:
                 return 0
-        assessed = await asyncio.to_thread(self._assess, table, model)
+        assessed, thin = await asyncio.to_thread(self._assess, table, model)
         async with self.platform.database.transaction() as db:
-            # A consent that ended meanwhile keeps its retailer's score from being kept.
-            live = await consent.scorable(db, now=now, retailer_ids=[one.retailer_id for one, _ in assessed])
-            kept = [(one, standing) for one, standing in assessed if one.retailer_id in live]
+            # What is kept was made under the consents of this moment: one that ended or was narrowed meanwhile keeps
+            # its retailer's score from being kept, and the run that its event asks for makes the next one.
+            wanted = [*(one.retailer_id for one, _ in assessed), *thin]
+            live = await consent.scorable(db, now=now, retailer_ids=wanted)
+            kept = [
+                (one, standing) for one, standing in assessed if live.get(one.retailer_id) == used.get(one.retailer_id)
+            ]
             await scoring.record(db, assessments=kept, now=now)
+            await scoring.withdraw(db, retailer_ids=thin)
         return len(kept)
 
-    def _assess(self, table: pa.Table, model: Model) -> Assessed:
+    def _assess(self, table: pa.Table, model: Model) -> tuple[Assessed, list[str]]:
+        """Return the assessments, and the retailers of whose trade too little is known for one."""
         found = list(standings(table))
         scorable = [not scoring.is_thin(one) and scoring.why_insufficient(one) is None for one in found]
         estimates = iter(predict(table.filter(pa.array(scorable, pa.bool_())).to_pandas(), model))
         assessed: Assessed = []
+        thin: list[str] = []
         for standing, has_estimate in zip(found, scorable, strict=True):
             estimate = next(estimates) if has_estimate else None
             assessment = scoring.assess(standing, estimate, model=model.info, policy=self.policy)
-            if assessment is not None:
+            if assessment is None:
+                thin.append(standing.retailer_id)
+            else:
                 assessed.append((assessment, standing))
-        return assessed
+        return assessed, thin
 
     def _completeness(self, feeds: Mapping[str, ingestion.Feed], files: Sequence[LakeFile]) -> dict[str, float]:
         return {

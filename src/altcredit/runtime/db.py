@@ -18,6 +18,10 @@ Connection: TypeAlias = PoolConnectionProxy
 Record: TypeAlias = asyncpg.Record
 
 
+# Longer than any wait behind healthy requests: then the database hangs, and refusing beats queueing.
+_ACQUIRE_SECONDS = 5.0
+
+
 class Reads:
     """
     Connections for single statements, each committed by itself.
@@ -37,7 +41,11 @@ class Reads:
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
         """Lend a connection. Raises what connecting raises."""
-        connection = await self._free.get()
+        connection = (
+            await asyncio.wait_for(self._free.get(), _ACQUIRE_SECONDS)
+            if self._free.empty()
+            else self._free.get_nowait()
+        )
         try:
             if connection is None or connection.is_closed():
                 connection = None
@@ -105,7 +113,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Lend a connection inside one transaction: committed when the block ends, rolled back when it raises."""
-        async with self.writes.acquire() as connection, connection.transaction():
+        async with self.writes.acquire(timeout=_ACQUIRE_SECONDS) as connection, connection.transaction():
             yield connection
 
 
@@ -123,4 +131,6 @@ UNAVAILABLE: tuple[type[BaseException], ...] = (
     asyncpg.CrashShutdownError,
     asyncpg.DiskFullError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.QueryCanceledError,
 )

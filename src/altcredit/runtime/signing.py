@@ -265,6 +265,10 @@ class SigningKeys:
             return False
         return True
 
+    def knows(self, kid: str) -> bool:
+        """Tell whether a key is here, whatever its state."""
+        return kid in self._public
+
     def public_pem(self, kid: str) -> str:
         """Return a key's public part (PEM), for whoever verifies without us. Raises KeyError: no such key."""
         return self._public[kid][0].public_pem

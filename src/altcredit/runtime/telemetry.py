@@ -21,11 +21,12 @@ READY = Gauge("altcredit_ready", "1 when the process can serve.")
 _requests: dict[tuple[str, str, int], Counter] = {}
 _latency: dict[tuple[str, str], Histogram] = {}
 _tracer: trace.Tracer | None = None
+_provider: Any = None
 
 
 def configure(*, service: str, otlp_endpoint: str) -> None:
     """Send traces to an OTLP/HTTP collector (``http://collector:4318``); nothing is traced when it is empty."""
-    global _tracer  # noqa: PLW0603 - one tracer a process
+    global _tracer, _provider  # noqa: PLW0603 - one tracer a process
     if not otlp_endpoint:
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -36,7 +37,13 @@ def configure(*, service: str, otlp_endpoint: str) -> None:
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
     exporter = OTLPSpanExporter(endpoint=otlp_endpoint.rstrip("/") + "/v1/traces")
     provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=1000))
-    _tracer = provider.get_tracer("altcredit")
+    _provider, _tracer = provider, provider.get_tracer("altcredit")
+
+
+def shutdown() -> None:
+    """Send what has not been sent yet; for the end of a process."""
+    if _provider is not None:
+        _provider.shutdown()
 
 
 class Span:

@@ -75,6 +75,7 @@ class Door:
             batch_id=batch_id or str(uuid.uuid4()),
             erp_type="csv",
             body=raw if raw is not None else body(distributor_id, **fields),
+            foresee=admit_all,
             admit=admit_all,
             now=now,
         )

@@ -191,7 +191,7 @@ async def test_headers_are_checked_too(door: Door) -> None:
     with pytest.raises(Malformed) as refused:
         await ingestion.submit(
             door.pools, lake=door.lake, keyring=door.keyring, distributor_id="dist_c4f9", batch_id="7",
-            erp_type="oracle", body=body(), admit=admit_all, now=NOW,
+            erp_type="oracle", body=body(), foresee=admit_all, admit=admit_all, now=NOW,
         )  # fmt: skip
     assert [detail.path for detail in refused.value.details] == ["X-Batch-ID", "X-ERP-Type"]
 

@@ -168,6 +168,8 @@ async def check(call: Call, asked: CheckRequest) -> CheckAnswer:
 async def show(call: Call, asked: ShowRequest) -> ShowAnswer:
     async with call.platform.database.transaction() as db:
         found = await consent.show(db, consent_id=asked.consent_id)
+    if not call.platform.signing.knows(found.key_id):
+        await call.platform.refresh_keys()  # signed elsewhere by a key that came into use since this process looked
     return ShowAnswer(
         record=json.loads(found.record),
         signature=found.signature.hex(),

@@ -12,7 +12,7 @@ from altcredit.engine.consent import timestamp
 from altcredit.engine.identity import Distributor
 from altcredit.runtime import quotas
 from altcredit.runtime.db import Connection
-from altcredit.runtime.quotas import Allowance, Quota
+from altcredit.runtime.quotas import Allowance, Quota, RateLimitExceeded
 
 MAX_BODY = 4 * 1024 * 1024
 _UUID = {"type": "string", "format": "uuid"}
@@ -118,6 +118,11 @@ async def _peek(call: Call) -> Allowance | None:
 async def submit(call: Call, _asked: Any) -> BatchAnswer:
     distributor = _distributor(call)
 
+    async def foresee(db: Connection) -> None:
+        left = await quotas.peek(db, quota=_quota(distributor), subject=_subject(distributor), now=call.now)
+        if left.remaining == 0:
+            raise RateLimitExceeded(left)
+
     async def admit(db: Connection) -> None:
         # In the batch's own transaction, after the look for a replay: what is not stored was not used (contract I1).
         call.allowance = await quotas.take(db, quota=_quota(distributor), subject=_subject(distributor), now=call.now)
@@ -130,6 +135,7 @@ async def submit(call: Call, _asked: Any) -> BatchAnswer:
         batch_id=call.headers.get("x-batch-id", ""),
         erp_type=call.headers.get("x-erp-type", ""),
         body=call.body,
+        foresee=foresee,
         admit=admit,
         now=call.now,
     )

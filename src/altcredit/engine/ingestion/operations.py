@@ -111,6 +111,7 @@ async def submit(
     batch_id: str,
     erp_type: str,
     body: bytes,
+    foresee: Callable[[Connection], Awaitable[None]],
     admit: Callable[[Connection], Awaitable[None]],
     now: datetime,
 ) -> Receipt:
@@ -124,6 +125,8 @@ async def submit(
     :param batch_id: the client's UUID (X-Batch-ID). The same id and body again gets the original answer.
     :param erp_type: X-ERP-Type: tally_prime, sap_b1 or csv.
     :param body: the raw bytes that the signature was verified on.
+    :param foresee: called before anything is read of the body; may refuse what ``admit`` would refuse anyway, so that
+        a batch over quota costs little and leaves no shop behind.
     :param admit: called in the batch's transaction once it is known to be new; may refuse it (quota, contract I1).
     :raises Malformed: the body (or a header) is not of the published form; nothing is stored.
     :raises DistributorMismatch: the body names another distributor.
@@ -136,8 +139,9 @@ async def submit(
     body_sha256 = hashlib.sha256(body).digest()
     async with pools.reads.acquire() as db:
         earlier = await store.find(db, distributor_id=distributor_id, client_batch_id=batch_id)
-    if earlier:
-        return _replayed(earlier, body_sha256)
+        if earlier:
+            return _replayed(earlier, body_sha256)
+        await foresee(db)
     envelope = strict_json.decode(body, Envelope)
     if envelope.distributor_id != distributor_id:
         raise DistributorMismatch("The body names another distributor than the certificate and the key.")

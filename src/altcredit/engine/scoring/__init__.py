@@ -38,6 +38,7 @@ from altcredit.engine.scoring.operations import (
     read,
     record,
     score,
+    withdraw,
 )
 from altcredit.engine.scoring.reasons import CODES, Evidence, Reason, ReasonCode, choose
 from altcredit.engine.scoring.scale import POINTS_PER_LOG_ODDS, Band, band_of, logit, pd_of, published, score_of
@@ -92,4 +93,5 @@ __all__ = [
     "score",
     "score_of",
     "why_insufficient",
+    "withdraw",
 ]

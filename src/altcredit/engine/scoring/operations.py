@@ -196,6 +196,15 @@ async def record(db: Connection, *, assessments: Sequence[tuple[Assessment, Stan
     return score_ids
 
 
+async def withdraw(db: Connection, *, retailer_ids: Sequence[str]) -> None:
+    """
+    Take current scores back: what may be used of these retailers' trade has become too little for any assessment.
+
+    What was recorded stays on record; the next read answers that there is no score yet.
+    """
+    await store.withdraw(db, retailer_ids)
+
+
 async def add_access_partitions(db: Connection, *, today: date, months_ahead: int = 2) -> None:
     """Create the access log's partitions of the coming months."""
     start = (today.replace(day=1) + timedelta(days=32)).replace(day=1)

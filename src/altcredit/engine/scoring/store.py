@@ -54,7 +54,8 @@ READ = (
     + f"""
 , found AS (
     SELECT quota.*, head.retailer_id AS head_retailer_id, head.consent_ids, head.live, head.at_purpose,
-           s.retailer_id, s.score_id, s.scored_at, s.altscore, s.risk_band, s.pd, s.base_limit_inr, s.hard_cap_inr,
+           CASE WHEN head.live THEN head.retailer_id END AS retailer_id, s.score_id, s.scored_at, s.altscore,
+           s.risk_band, s.pd, s.base_limit_inr, s.hard_cap_inr,
            s.overdue_inr, s.reasons, s.completeness, s.reduced_confidence, s.score_version, s.policy_version,
            fresh.days AS freshness_days
     FROM quota
@@ -188,6 +189,7 @@ ON CONFLICT (retailer_id, month) DO UPDATE SET
     risk_band = EXCLUDED.risk_band, score_version = EXCLUDED.score_version
 WHERE m.scored_at <= EXCLUDED.scored_at
 """
+WITHDRAW = "DELETE FROM current_score WHERE retailer_id = ANY ($1)"
 LATEST = "SELECT * FROM current_score WHERE retailer_id = $1"
 ACCESS_PARTITION = """
 CREATE TABLE IF NOT EXISTS score_access_{month} PARTITION OF score_access FOR VALUES FROM ('{start}') TO ('{end}')
@@ -248,6 +250,10 @@ async def insert(db: Connection, rows: Sequence[tuple[str, Assessment, Standing]
     retailer_ids, score_ids = [one.retailer_id for _, one, _ in rows], [score_id for score_id, _, _ in rows]
     await db.execute(PUBLISH, retailer_ids, score_ids)
     await db.execute(SNAPSHOT, retailer_ids, score_ids)
+
+
+async def withdraw(db: Connection, retailer_ids: Sequence[str]) -> None:
+    await db.execute(WITHDRAW, list(retailer_ids))
 
 
 async def add_access_partition(db: Connection, start: date, end: date) -> None:
