@@ -10,6 +10,7 @@ import msgspec
 from altcredit.cli.output import emit, say
 from altcredit.cli.session import run
 from altcredit.runtime import clock
+from altcredit.runtime.keys import write_private
 from altcredit.runtime.platform import Platform
 
 lenders = cyclopts.App(name="lender", help="Lenders: who may read scores.")

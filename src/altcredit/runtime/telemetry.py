@@ -26,7 +26,7 @@ _provider: Any = None
 
 def configure(*, service: str, otlp_endpoint: str) -> None:
     """Send traces to an OTLP/HTTP collector (``http://collector:4318``); nothing is traced when it is empty."""
-    global _tracer, _provider  # noqa: PLW0603 - one tracer a process
+    global _tracer, _provider
     if not otlp_endpoint:
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
