@@ -211,7 +211,7 @@ async def verify(altscore: Installation, ledger: Ledger) -> None:
         snapshot = await store.snapshot(db)
     opened = Lake(lake, threads=2)
     with opened.session() as session:
-        read(session, opened, snapshot, Part(0, snapshot.buckets - 1))
+        read(session, opened, snapshot, Part())
         current = f"SELECT distributor_id, document_id FROM silver WHERE until_us = {FOREVER}"
         rows = session.fetch(current).to_pylist()
         waiting = session.fetch("SELECT count(*) AS n FROM unresolved").to_pylist()[0]["n"]
