@@ -36,6 +36,7 @@ test-long: setup
 	$(BIN)/pytest -q -n 2 --dist loadfile
 
 bench: setup
+	command -v wrk >/dev/null || apt-get install --yes wrk
 	$(BIN)/python -m bench
 
 spec: setup

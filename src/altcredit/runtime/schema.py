@@ -41,10 +41,12 @@ async def upgrade(dsn: str) -> None:
 
     ``dsn`` is a ``postgresql://`` address. Raises asyncpg.PostgresError when a statement fails: nothing is applied.
     """
-    from alembic import command
-
     connection = await asyncpg.connect(dsn)
     try:
+        if await _revision(connection) == head():
+            return  # as at nearly every start, without loading Alembic
+        from alembic import command
+
         await connection.execute("SELECT pg_advisory_lock($1)", Lock.MIGRATING)
         # Alembic's environment runs an event loop of its own.
         await asyncio.to_thread(command.upgrade, _config(dsn), "head")
@@ -52,12 +54,17 @@ async def upgrade(dsn: str) -> None:
         await connection.close()
 
 
+async def _revision(connection: asyncpg.Connection) -> str | None:
+    try:
+        current: str | None = await connection.fetchval(CURRENT)
+    except asyncpg.UndefinedTableError:
+        return None
+    return current
+
+
 async def require(connection: asyncpg.Connection) -> None:
     """Continue only on the expected schema. Raises SchemaOutdated with what to do about it."""
-    try:
-        current = await connection.fetchval(CURRENT)
-    except asyncpg.UndefinedTableError:
-        current = None
+    current = await _revision(connection)
     if current != head():
         raise SchemaOutdated(
             f"The database is at revision {current or 'none'}, this version needs {head()}: run `altcredit db upgrade`."
