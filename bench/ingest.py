@@ -125,7 +125,7 @@ class Bench:
             batch_id = str(uuid.uuid4())
             return lambda: ingestion.submit(
                 self.pools, lake=self.lake, keyring=self.keyring, distributor_id=distributor_id, batch_id=batch_id,
-                erp_type="csv", body=body, admit=admit_all, now=NOW,
+                erp_type="csv", body=body, foresee=admit_all, admit=admit_all, now=NOW,
             )  # fmt: skip
 
         return [one(*item) for item in self._bodies(distributors)]

@@ -84,6 +84,7 @@ async def _site(platform: Platform, number: int, shops: int, now: datetime) -> S
             batch_id=str(uuid.uuid4()),
             erp_type="csv",
             body=body,
+            foresee=_admit,
             admit=_admit,
             now=now,
         )

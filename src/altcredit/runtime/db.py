@@ -27,7 +27,8 @@ class Reads:
     Connections for single statements, each committed by itself.
 
     They are handed on from caller to caller as they are: asyncpg's pool, with a reset and a task a release, costs as
-    much as the statement. One on which anything but a statement failed is dropped, and a lost one is replaced.
+    much as the statement. One whose borrower was cancelled, perhaps amid a statement, is dropped; a lost one is
+    replaced.
     """
 
     def __init__(self, connect: Callable[[], Awaitable[Connection]], *, size: int) -> None:
@@ -51,9 +52,7 @@ class Reads:
                 connection = None
                 connection = await self._connect()
             yield connection
-        except asyncpg.PostgresError:
-            raise
-        except BaseException:
+        except asyncio.CancelledError:
             if connection is not None:
                 connection.terminate()
             connection = None
