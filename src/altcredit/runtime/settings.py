@@ -38,7 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     database_url: Annotated[
         str, _says("PostgreSQL 15 or newer, `postgresql://…`; empty starts the embedded server.")
     ] = ""
-    database_connections: Annotated[int, msgspec.Meta(ge=2, le=500, description="Connections a process may hold.")] = 16
+    database_connections: Annotated[int, msgspec.Meta(ge=2, le=500, description="Connections a process may hold.")] = 32
     pg_bin: Annotated[str, _says("Folder of PostgreSQL binaries for the embedded server; empty: the bundled ones.")] = (
         ""
     )
