@@ -98,12 +98,13 @@ class DuckSession:
 
     def write(self, sql: str, path: Path) -> None:
         """Run a query into one parquet file."""
-        options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}"
+        options = f"FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE {ROW_GROUP_ROWS}"
         self.cursor.execute(f"COPY ({sql}) TO {quoted([path])} ({options})")
 
 
 ROW_GROUP_ROWS = 20_480
-"""Rows of silver that are read to find one retailer: few enough to skip most of a file, enough to compress."""
+"""Rows of silver that are read to find one retailer: few enough to skip most of a file, enough to compress. LZ4 takes a
+third more room than Zstandard, and a fourth less time on the path of every refresh."""
 
 
 class Engine:

@@ -49,21 +49,25 @@ def parts(snapshot: Snapshot, *, rows: int) -> list[Part]:
 def read(session: DuckSession, lake: Lake, snapshot: Snapshot, part: Part) -> None:
     """Make ``silver``, what the snapshot holds of a part's retailers and of all ids that were merged into them, and
     ``unresolved``, the lines of which no invoice has told the shop yet."""
-    merged = _merged(snapshot, part)
-    condition = _condition(snapshot, part, merged)
+    condition = _condition(session, snapshot, part)
     base = [lake.path(file.path) for file in snapshot.base]
+    columns = ", ".join(SILVER)
     if not snapshot.deltas:
-        session.scan("silver", base, SILVER, columns=", ".join(SILVER), where=condition)
-        session.scan("unresolved", base, SILVER, columns=", ".join(SILVER), where="retailer_id IS NULL")
+        session.scan("silver", base, SILVER, columns=columns, where=condition)
+        session.scan("unresolved", base, SILVER, columns=columns, where="retailer_id IS NULL")
         return
     stage(session, lake, snapshot, snapshot.deltas)
-    moved = _moved(session)
-    wider = f"({condition}) OR retailer_id IN ({_strings(moved)})" if moved else condition
-    waiting = "retailer_id IS NULL"
-    session.scan("base", base, SILVER, columns=", ".join(LINES), where=f"({wider}) OR {waiting}")
+    _make_moved(session)
+    columns = ", ".join(LINES)
+    # One scan for each condition: with OR between them, none would be pushed down into the files.
+    moved = f"retailer_id IN (SELECT retailer_id FROM moved) AND NOT ({condition})"
+    session.scan("held", base, SILVER, columns=columns, where=condition)
+    session.scan("held_elsewhere", base, SILVER, columns=columns, where=moved)
+    session.scan("waiting", base, SILVER, columns=columns, where="retailer_id IS NULL")
     index = compiled(session.dialect, silver.index_lines)
-    session.view("elsewhere", f"SELECT * FROM ({index}) WHERE NOT ({wider})")  # noqa: S608
-    together = " UNION ALL ".join(f"SELECT {', '.join(LINES)} FROM {name}" for name in _SOURCES)  # noqa: S608
+    known = f"({condition}) OR retailer_id IN (SELECT retailer_id FROM moved)"  # noqa: S608
+    session.view("told", f"SELECT * FROM ({index}) WHERE NOT ({known})")  # noqa: S608
+    together = " UNION ALL ".join(f"SELECT {columns} FROM {name}" for name in _SOURCES)  # noqa: S608
     session.make("together", together)
     session.view("lines", "SELECT * FROM together")
     silver.view_silver(session)
@@ -72,7 +76,7 @@ def read(session: DuckSession, lake: Lake, snapshot: Snapshot, part: Part) -> No
     session.view("unresolved", "SELECT * FROM around WHERE retailer_id IS NULL")
 
 
-_SOURCES = ("base", "delta", "elsewhere")
+_SOURCES = ("held", "held_elsewhere", "waiting", "delta", "told")
 
 
 def stage(session: DuckSession, lake: Lake, snapshot: Snapshot, files: Sequence[LakeFile]) -> None:
@@ -107,13 +111,13 @@ def _lag(days: int | None) -> int:
     return DEFAULT_LAG_DAYS if days is None else max(days, 0)
 
 
-def _moved(session: DuckSession) -> list[str]:
-    """Return the shops that lose an invoice to another shop by a newer version: their money moves along."""
-    rows = session.fetch(
+def _make_moved(session: DuckSession) -> None:
+    """Make ``moved``: the shops that lose an invoice to another shop by a newer version; their money moves along."""
+    session.make(
+        "moved",
         "SELECT DISTINCT m.retailer_id FROM matches m JOIN delta d ON d.kind = 'invoice' "
-        "AND d.distributor_id = m.distributor_id AND d.document_id = m.document_id AND d.retailer_id <> m.retailer_id"
+        "AND d.distributor_id = m.distributor_id AND d.document_id = m.document_id AND d.retailer_id <> m.retailer_id",
     )
-    return [str(value) for value in rows["retailer_id"].to_pylist()]
 
 
 def touched(lake: Lake, snapshot: Snapshot, files: Sequence[LakeFile]) -> set[str]:
@@ -172,10 +176,13 @@ def _merged(snapshot: Snapshot, part: Part) -> list[str]:
     return [alias for alias, survivor in snapshot.aliases.items() if part.first <= slice_of(survivor) <= part.last]
 
 
-def _condition(snapshot: Snapshot, part: Part, merged: Sequence[str]) -> str:
+def _condition(session: DuckSession, snapshot: Snapshot, part: Part) -> str:
     """Return the SQL condition of the part's rows: merged ids come along, ids that were merged elsewhere do not."""
+    merged = _merged(snapshot, part)
     if part.retailers is not None:
-        return f"retailer_id IN ({_strings([*part.retailers, *merged])})"
+        session.give("named", pa.table({"retailer_id": pa.array([*part.retailers, *merged], pa.string())}))
+        session.make("wanted", "SELECT * FROM named")
+        return "retailer_id IN (SELECT retailer_id FROM wanted)"
     low, high = slice_range(part.first, part.last)
     condition = f"retailer_id >= '{low}' AND retailer_id < '{high}'"
     elsewhere = [alias for alias in snapshot.aliases if low <= alias < high and alias not in set(merged)]

@@ -4,10 +4,10 @@ From bronze to silver: documents in lines, each resolved to a shop, each with th
 One rule for all paths: ``silver(silver(a) + b) == silver(a + b)``. So the base is only silver kept on disk, and a
 refresh applies the same expression to a few shops' part of the base and the batches since.
 
-- A record of a *backfill* (a batch of which at least half the records were more than 30 days old when received) would
-  have been known earlier, had the feed been running: ``known_us`` is the end of its document date plus the
-  distributor's 90th percentile of posting lag, but never after its receipt. This holds for the first version of a
-  document only: a correction is known from its receipt.
+- A record that was more than 30 days old when received, in a batch of which at least half the records were (a
+  *backfill*), would have been known earlier, had the feed been running: ``known_us`` is the end of its document date
+  plus the distributor's 90th percentile of posting lag. This holds for the first version of a document only: a
+  correction is known from its receipt, as is all else.
 - A version that equals the one before it (an exact re-send) is dropped.
 - A payment or credit note that names no shop belongs to the shop of its invoice, from when both were known; if a later
   version of the invoice moves it to another shop, the money moves along. Until the invoice comes, it waits.
@@ -49,9 +49,7 @@ def view_silver(session: DuckSession) -> None:
 def _dated_batches() -> Any:
     """Batches of ``bronze`` with whether they are a backfill."""
     rows = ibis.table(BRONZE, name="bronze")
-    age_us = rows.received_us - rows.document_date.epoch_days().cast("int64") * DAY_US
-    old = (age_us > BACKFILL_AGE_DAYS * DAY_US).ifelse(1.0, 0.0)
-    found = rows.group_by("batch_id").agg(backfill=old.mean() >= BACKFILL_SHARE)
+    found = rows.group_by("batch_id").agg(backfill=_old(rows).ifelse(1.0, 0.0).mean() >= BACKFILL_SHARE)
     return ibis.table(BATCHES, name="batches").join(found, "batch_id")
 
 
@@ -61,7 +59,12 @@ def _records() -> Any:
     rows = ibis.table(BRONZE, name="bronze").join(batches, "batch_id")
     day_us = rows.document_date.epoch_days().cast("int64") * DAY_US
     posted = ibis.least(day_us + (rows.lag_days + 1) * DAY_US - 1, rows.received_us)
-    return rows.mutate(backfill_us=ibis.cases((rows.backfill, posted))).select(*RECORDS)
+    return rows.mutate(backfill_us=ibis.cases((rows.backfill & _old(rows), posted))).select(*RECORDS)
+
+
+def _old(rows: Any) -> Any:
+    age_us = rows.received_us - rows.document_date.epoch_days().cast("int64") * DAY_US
+    return age_us > BACKFILL_AGE_DAYS * DAY_US
 
 
 def _lines(others: tuple[str, ...]) -> Any:
