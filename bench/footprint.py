@@ -21,7 +21,7 @@ import psutil
 from altcredit.runtime.certificates import Authority
 from altcredit.runtime.keys import Keyring
 from bench.figures import Figure, finish
-from bench.serving.home import Home, Process, home
+from bench.serving.home import Home, Process, home, working_directory
 
 STARTS = 3
 SETTLE_SECONDS = 3.0
@@ -40,7 +40,7 @@ def memory(serve: Process, data: Path) -> dict[str, float]:
     """Return megabytes by role."""
     supervisor = psutil.Process(serve.pid)
     ours = [supervisor, *(child for child in supervisor.children() if child.name().startswith("python"))]
-    postgres = [one for one in psutil.process_iter() if one.name() == "postgres" and one.cwd() == str(data)]
+    postgres = [one for one in psutil.process_iter() if working_directory(one) == str(data)]
     return {role(one): megabytes([one]) for one in ours} | {"PostgreSQL": megabytes(postgres)}
 
 
