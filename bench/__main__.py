@@ -51,13 +51,19 @@ def main(wanted: list[str]) -> None:
     if shutil.which("wrk") is None:
         raise SystemExit("The load generator wrk is missing: apt-get install wrk (macOS: brew install wrk).")
     figures: list[Figure] = []
+    failed: list[str] = []
     for name in wanted or BENCHMARKS:
         print(f"\n== {name} ==", flush=True)
         start = time.perf_counter()
-        figures += BENCHMARKS[name]()
+        try:
+            figures += BENCHMARKS[name]()
+        except subprocess.CalledProcessError:
+            failed.append(name)  # it has said why; the others are still worth their figures
         print(f"({time.perf_counter() - start:.0f} s)", flush=True)
     print("\n== all ==")
     show(figures)
+    if failed:
+        raise SystemExit(f"Failed: {', '.join(failed)}.")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import psutil
 from altcredit.runtime.certificates import Authority
 from altcredit.runtime.keys import Keyring
 from bench.figures import Figure, finish
-from bench.serving.home import Home, Process, home
+from bench.serving.home import Home, Process, home, working_directory
 
 STARTS = 3
 SETTLE_SECONDS = 3.0
@@ -36,18 +36,11 @@ def role(process: psutil.Process) -> str:
     return command[command.index("--role") + 1] if "--role" in command else "supervisor"
 
 
-def _works_in(process: psutil.Process, folder: Path) -> bool:
-    try:
-        return process.cwd() == str(folder)
-    except psutil.NoSuchProcess:  # ended meanwhile, perhaps not yet waited for
-        return False
-
-
 def memory(serve: Process, data: Path) -> dict[str, float]:
     """Return megabytes by role."""
     supervisor = psutil.Process(serve.pid)
     ours = [supervisor, *(child for child in supervisor.children() if child.name().startswith("python"))]
-    postgres = [one for one in psutil.process_iter() if one.name() == "postgres" and _works_in(one, data)]
+    postgres = [one for one in psutil.process_iter() if working_directory(one) == str(data)]
     return {role(one): megabytes([one]) for one in ours} | {"PostgreSQL": megabytes(postgres)}
 
 

@@ -34,7 +34,7 @@ from altcredit.runtime.certificates import Authority, server_certificate
 from altcredit.runtime.keys import Keyring
 from altcredit.runtime.platform import opened
 from bench.figures import Figure, finish
-from bench.serving.home import Home, Process, home
+from bench.serving.home import Home, Process, home, working_directory
 from bench.serving.portfolio import Question, populate
 
 LENDERS, RETAILERS = 40, 10_000
@@ -78,18 +78,15 @@ class Meter:
         self.data = str(data)
 
     def read(self) -> tuple[float, float]:
-        return _cpu([self.process]), _cpu(one for one in psutil.process_iter() if _cwd(one) == self.data)
-
-
-def _cwd(process: psutil.Process) -> str:
-    try:
-        return str(process.cwd())
-    except psutil.Error:
-        return ""
+        return _cpu([self.process]), _cpu(one for one in psutil.process_iter() if working_directory(one) == self.data)
 
 
 def _cpu(processes: Iterable[psutil.Process]) -> float:
-    return sum(one.cpu_times().user + one.cpu_times().system for one in processes) * 1e6
+    total = 0.0
+    for one in processes:
+        with contextlib.suppress(psutil.Error):  # a backend that has just ended
+            total += one.cpu_times().user + one.cpu_times().system
+    return total * 1e6
 
 
 class Bench:

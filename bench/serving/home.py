@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from altcredit.runtime import schema
 from altcredit.runtime.postgres import embedded
 from altcredit.runtime.settings import Settings, load
@@ -94,6 +96,14 @@ class Process:
         except subprocess.TimeoutExpired:
             self.child.kill()
             self.child.wait()
+
+
+def working_directory(process: psutil.Process) -> str:
+    """Return where a process works, which tells servers apart; empty for one that has ended or is another's."""
+    try:
+        return str(process.cwd())
+    except psutil.Error:
+        return ""
 
 
 @contextmanager
