@@ -170,4 +170,5 @@ async def test_a_new_consent_has_the_retailer_scored_and_a_new_model_everyone_on
     assert [tuple(row) for row in queued] == [
         ("altscore.refresh", '{"retailer_ids":["ret_1"]}'),
         ("altscore.nightly", "{}"),
+        ("altscore.refresh", '{"retailer_ids":["ret_1"]}'),  # what is left of it, without the ended consent
     ]
