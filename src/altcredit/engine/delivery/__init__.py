@@ -1,0 +1,1 @@
+"""Callbacks to partners: signed, sent, retried, replayed."""
