@@ -46,6 +46,7 @@ docs: setup
 	$(BIN)/python -m tools.settings_table > docs/settings.md
 	$(BIN)/python -m tools.command_pages > docs/commands.md
 	$(BIN)/python -m tools.feature_table > docs/features.md
+	$(BIN)/python -m tools.sandbox_table > docs/sandbox.md
 
 # Resolve the requirements anew: the newest versions that pyproject.toml allows, with their hashes and no addresses.
 lock: setup

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tools import command_pages, feature_table
+from tools import command_pages, feature_table, sandbox_table
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -16,7 +16,10 @@ PAGES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "made"), [("commands", command_pages.page), ("features", feature_table.page)])
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [("commands", command_pages.page), ("features", feature_table.page), ("sandbox", sandbox_table.page)],
+)
 def test_a_generated_page_is_current(name: str, made: Callable[[], str]) -> None:
     assert (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") == made(), "run `make docs`"
 

@@ -110,7 +110,7 @@ async def test_a_merged_job_is_halved_at_each_further_try(database: Database) ->
 async def test_only_the_jobs_of_workers_that_are_gone_are_adopted(database: Database) -> None:
     alive, gone = uuid.uuid4(), uuid.uuid4()
     jobs_of: dict[uuid.UUID, int] = {}
-    async with jobs.alive(database.dsn, worker=str(alive)):
+    async with jobs.alive(database.dsn, workers=[str(alive)]):
         for worker in (alive, gone):
             async with database.transaction() as db:
                 jobs_of[worker] = await jobs.enqueue(db, "any", {})

@@ -10,6 +10,7 @@ from altcredit.runtime import jobs, outbox, quotas
 from altcredit.runtime.platform import Platform
 from altcredit.runtime.settings import Settings
 from altcredit.worker import HANDLERS, Work
+from altcredit.worker.work import Kept
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
@@ -18,7 +19,7 @@ NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 async def work(database_url: str, tmp_path: Path) -> AsyncIterator[Work]:
     settings = Settings(database_url=database_url, home=str(tmp_path))
     platform = await Platform.open(settings, database_url, now=NOW)
-    yield Work(platform=platform, clock=lambda: NOW)
+    yield Work(platform=platform, clock=lambda: NOW, kept=Kept())
     await platform.close()
 
 
@@ -37,7 +38,7 @@ async def test_partitions_of_the_coming_months_are_made(work: Work) -> None:
 async def test_signing_keys_rotate_when_their_six_months_are_over(work: Work) -> None:
     keys = "SELECT array_agg(kid ORDER BY kid) FROM signing_key WHERE state = 'active'"
     before = await work.platform.database.reads.fetchval(keys)
-    later = Work(platform=work.platform, clock=lambda: NOW + timedelta(days=200))
+    later = Work(platform=work.platform, clock=lambda: NOW + timedelta(days=200), kept=Kept())
     await HANDLERS["keys.rotate"].run(work, [{}])
     assert await work.platform.database.reads.fetchval(keys) == before
     await HANDLERS["keys.rotate"].run(later, [{}])

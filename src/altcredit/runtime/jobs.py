@@ -183,15 +183,16 @@ def pause_after(attempts: int) -> timedelta:
 
 
 @asynccontextmanager
-async def alive(dsn: str, *, worker: str) -> AsyncIterator[Connection]:
+async def alive(dsn: str, *, workers: Iterable[str]) -> AsyncIterator[Connection]:
     """
     Show the fleet that a worker lives for as long as the block runs; lend the connection that shows it.
 
-    :param worker: the number that its jobs are picked under, a UUID in canonical text form.
+    :param workers: the numbers that its jobs are picked under, one a lane, UUIDs in canonical text form.
     """
     connection = await asyncpg.connect(dsn, server_settings={"application_name": "altcredit worker"}, timeout=10)
     try:
-        await connection.execute(LIVE, worker)
+        for worker in workers:
+            await connection.execute(LIVE, worker)
         yield connection
     finally:
         await connection.close()

@@ -70,6 +70,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "info"
     )
     issuer: Annotated[str, _says("`iss` claim of access tokens.")] = "altscore.in"
+    sandbox_delay: Annotated[
+        float, msgspec.Meta(ge=0, le=3600, description="Seconds that the sandbox takes to underwrite an application.")
+    ] = 10
     fiduciary: Annotated[str, _says("Name of the data fiduciary in consent notices.")] = "AltCredit"
 
     @property

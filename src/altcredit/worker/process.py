@@ -3,6 +3,8 @@ import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+import uvloop
+
 from altcredit.runtime import clock, jobs, log, outbox
 from altcredit.runtime.db import Connection
 from altcredit.runtime.outbox import Bell, Subscriptions
@@ -11,7 +13,7 @@ from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
 from altcredit.worker import queue as queue_
 from altcredit.worker.handlers import HANDLERS, SCHEDULES
-from altcredit.worker.work import Handler, Schedule, Work
+from altcredit.worker.work import Handler, Kept, Schedule, Work
 
 # Jobs get this long to finish when the worker is told to stop; then they go back to the queue.
 GRACE_SECONDS = 25.0
@@ -37,7 +39,7 @@ def run(
 
     A database that goes away is waited for. Raises SchemaOutdated when it is not at this version's revision.
     """
-    asyncio.run(_main(settings, dsn, subscriptions, handlers, schedules))
+    uvloop.run(_main(settings, dsn, subscriptions, handlers, schedules))
 
 
 async def _main(
@@ -56,8 +58,11 @@ async def _main(
         began = loop.time()
         try:
             async with opened(settings, dsn) as platform:
-                work = Work(platform=platform, clock=clock.now)
-                await _session(work, subscriptions, handlers, schedules, stopping)
+                work = Work(platform=platform, clock=clock.now, kept=Kept())
+                try:
+                    await _session(work, subscriptions, handlers, schedules, stopping)
+                finally:
+                    await work.kept.close()
         except Refusal:
             raise
         except Exception as problem:
@@ -86,14 +91,13 @@ async def _session(
     stopping: asyncio.Event,
 ) -> None:
     """Work on one set of connections until told to stop; anything that fails ends all of it."""
-    queue = queue_.build(work, handlers, schedules)
+    queues = queue_.build(work, handlers, schedules)
+    due = [(key.entrypoint, key.expression) for queue in queues.values() for key in queue.sm.registry]
     async with work.platform.database.transaction() as db:
-        await jobs.keep_schedules(db, schedules=[(key.entrypoint, key.expression) for key in queue.sm.registry])
-    async with (
-        jobs.alive(work.platform.database.dsn, worker=str(queue.qm.queue_manager_id)) as own,
-        asyncio.TaskGroup() as group,
-    ):
-        running = group.create_task(queue_.run(queue))
+        await jobs.keep_schedules(db, schedules=due)
+    numbers = [str(queue.qm.queue_manager_id) for queue in queues.values()]
+    async with jobs.alive(work.platform.database.dsn, workers=numbers) as own, asyncio.TaskGroup() as group:
+        running = [group.create_task(queue_.run(queue, places=queue_.LANES[lane])) for lane, queue in queues.items()]
         beside = [
             group.create_task(_adopt(work)),
             group.create_task(_react(work, subscriptions, own)),
@@ -103,9 +107,10 @@ async def _session(
             beside.append(group.create_task(_relay(work)))
         log.info("worker_ready", count=len(handlers))
         await stopping.wait()
-        queue.shutdown.set()
-        await asyncio.wait([running], timeout=GRACE_SECONDS)
-        for task in (running, *beside):
+        for queue in queues.values():
+            queue.shutdown.set()
+        await asyncio.wait(running, timeout=GRACE_SECONDS)
+        for task in (*running, *beside):
             task.cancel()
 
 

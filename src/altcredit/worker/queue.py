@@ -24,7 +24,7 @@ from pgqueuer.domain.settings import DBSettings
 from pgqueuer.domain.types import Channel
 
 from altcredit.runtime import jobs, log, telemetry
-from altcredit.worker.work import Handler, Schedule, Work
+from altcredit.worker.work import Handler, Lane, Schedule, Work
 
 IST = timezone(timedelta(hours=5, minutes=30), "IST")  # India has no summer time
 
@@ -45,8 +45,9 @@ _NAMES = DBSettings(
     trigger="tg_pgqueuer_changed",
     schedules_table="pgqueuer_schedules",
 )
-_BATCH = 10
-_AT_ONCE = 2 * _BATCH
+# How many jobs of a lane one worker has under way. What waits for others (sources, receivers) needs places, not
+# processors; whatever is beyond them waits in the database.
+LANES: Mapping[Lane, int] = {"general": 20, "underwriting": 64, "delivery": 128}
 
 
 class _Queries(Queries):
@@ -109,8 +110,28 @@ class InIndia(ScheduleExecutor):
         return next_
 
 
-def build(work: Work, handlers: Mapping[str, Handler], schedules: Sequence[Schedule]) -> PgQueuer:
-    """Return the queue with every handler and schedule registered."""
+def build(work: Work, handlers: Mapping[str, Handler], schedules: Sequence[Schedule]) -> dict[Lane, PgQueuer]:
+    """Return a queue for each lane that has handlers; schedules are the first one's. Raises LookupError."""
+    for schedule in schedules:
+        if schedule.job not in handlers:
+            raise LookupError(f"The schedule of {schedule.job} has no handler.")
+    queues = {lane: _queue(work) for lane in LANES if any(one.lane == lane for one in handlers.values())}
+    for name, handler in handlers.items():
+        parameters = EntrypointExecutorParameters(
+            concurrency_limit=handler.at_once,
+            func=handler.run,  # type: ignore[arg-type]  # called by our executor alone, with what it expects
+            on_failure="hold",
+        )
+        executor = _Executor(parameters, name=name, handler=handler, work=work)
+        queues[handler.lane].qm.register_executor(name, executor)
+    for schedule in schedules:
+        factory = partial(InIndia, clock=work.clock)
+        first = next(iter(queues.values()))
+        first.schedule(schedule.job, schedule.cron, executor_factory=factory)(partial(_queue_due, work))
+    return queues
+
+
+def _queue(work: Work) -> PgQueuer:
     driver = AsyncpgPoolDriver(work.platform.database.writes)
     queries = _Queries(
         driver,
@@ -118,20 +139,7 @@ def build(work: Work, handlers: Mapping[str, Handler], schedules: Sequence[Sched
         qbq=QueryQueueBuilder(_NAMES),
         qbs=QuerySchedulerBuilder(_NAMES),
     )
-    queue = PgQueuer(driver, channel=_NAMES.channel, queries=queries)
-    for name, handler in handlers.items():
-        parameters = EntrypointExecutorParameters(
-            concurrency_limit=handler.at_once,
-            func=handler.run,  # type: ignore[arg-type]  # called by our executor alone, with what it expects
-            on_failure="hold",
-        )
-        queue.qm.register_executor(name, _Executor(parameters, name=name, handler=handler, work=work))
-    for schedule in schedules:
-        if schedule.job not in handlers:
-            raise LookupError(f"The schedule of {schedule.job} has no handler.")
-        factory = partial(InIndia, clock=work.clock)
-        queue.schedule(schedule.job, schedule.cron, executor_factory=factory)(partial(_queue_due, work))
-    return queue
+    return PgQueuer(driver, channel=_NAMES.channel, queries=queries)
 
 
 async def _queue_due(work: Work, due: DueSchedule) -> None:
@@ -139,12 +147,12 @@ async def _queue_due(work: Work, due: DueSchedule) -> None:
         await jobs.enqueue(db, due.entrypoint, {}, dedupe_key=due.entrypoint)
 
 
-async def run(queue: PgQueuer) -> None:
-    """Run jobs and schedules until ``queue.shutdown`` is set, then finish those under way."""
+async def run(queue: PgQueuer, *, places: int) -> None:
+    """Run jobs and schedules, ``places`` at a time, until ``queue.shutdown`` is set; then finish those under way."""
     await queue.run(
         dequeue_timeout=POLL,
-        batch_size=_BATCH,
-        max_concurrent_tasks=_AT_ONCE,
+        batch_size=places // 2,
+        max_concurrent_tasks=places,
         heartbeat_timeout=HEARTBEAT_TIMEOUT,
         shutdown_on_listener_failure=True,
     )

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from altcredit.runtime import log
 from altcredit.runtime.jobs import Payload
+from altcredit.runtime.platform import Platform
 from altcredit.worker.work import Work
 
 if TYPE_CHECKING:
     from altcredit.pipeline.scores import Scorer
 
-# The lake's engine, the compiled queries and the champion are this process's; a worker has one platform at a time.
-_open: dict[int, Scorer] = {}
 
-
-def _scorer(work: Work) -> Scorer:
+@asynccontextmanager
+async def _scorer(platform: Platform) -> AsyncIterator[Scorer]:
+    """Lend the lake's engine, the compiled queries and the champion."""
     from altcredit.pipeline.scores import Scorer
 
-    key = id(work.platform)
-    if key not in _open:
-        for old in _open.values():
-            old.close()
-        _open.clear()
-        _open[key] = Scorer(work.platform)
-    return _open[key]
+    scorer = Scorer(platform)
+    try:
+        yield scorer
+    finally:
+        scorer.close()
 
 
 async def refresh(work: Work, payloads: list[Payload]) -> None:
     """Score what accepted batches touched, and retailers who have just consented; all that wait, at once."""
-    scorer = _scorer(work)
+    scorer = await work.keep(_scorer)
     batch_ids = [one["batch_id"] for one in payloads if "batch_id" in one]
     retailer_ids = [retailer_id for one in payloads for retailer_id in one.get("retailer_ids", ())]
     done = await scorer.refresh(batch_ids=batch_ids, retailer_ids=retailer_ids, now=work.clock())
@@ -40,7 +40,7 @@ async def refresh(work: Work, payloads: list[Payload]) -> None:
 
 async def nightly(work: Work, _payloads: list[Payload]) -> None:
     """Compact the lake and score everybody who consented by the champion; the month's snapshot comes with it."""
-    done = await _scorer(work).nightly(now=work.clock())
+    done = await (await work.keep(_scorer)).nightly(now=work.clock())
     log.info("scored_everybody", count=done.scored, seconds=_total(done.seconds))
 
 

@@ -109,6 +109,7 @@ CREATE INDEX source_query_valid ON source_query (partner_id, subject_hash, sourc
 CREATE INDEX source_query_by_time ON source_query (asked_at);
 
 -- An application (underwriting). The CPF is kept as a keyed hash and, with the rest of the request, sealed.
+-- `asks_all`: no funnel, all sources. `reassessed`: a person had it underwritten anew.
 CREATE TABLE underwriting (
     request_id     text PRIMARY KEY,
     partner_id     text NOT NULL,
@@ -116,6 +117,8 @@ CREATE TABLE underwriting (
     subject_hash   bytea NOT NULL,
     sealed         bytea NOT NULL,
     cost_saving    boolean NOT NULL,
+    asks_all       boolean NOT NULL,
+    reassessed     boolean NOT NULL DEFAULT false,
     status         text NOT NULL CHECK (status IN ('processing', 'finished', 'failed')),
     accepted_at    timestamptz NOT NULL,
     started_at     timestamptz,
@@ -124,7 +127,7 @@ CREATE TABLE underwriting (
     pd             double precision,
     risk_band      integer,
     limit_brl      integer,
-    cost_centavos  integer,
+    cost_centavos  integer NOT NULL DEFAULT 0,
     decision       jsonb,
     CHECK ((status = 'finished') = (outcome IS NOT NULL)),
     CHECK ((status = 'processing') = (finished_at IS NULL))
@@ -145,6 +148,7 @@ CREATE TABLE underwriting_review (
     decided_by   text,
     decided_at   timestamptz,
     note         text,
+    before       jsonb,
     CHECK ((decision IS NULL) = (decided_at IS NULL))
 );
 CREATE UNIQUE INDEX underwriting_review_one_open ON underwriting_review (request_id) WHERE decision IS NULL;

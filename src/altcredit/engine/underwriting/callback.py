@@ -1,0 +1,65 @@
+"""The published answer, byte for byte (GUARD API, Response; contract U5, U6)."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+NOT_CALCULATED = -1
+
+
+class CallbackResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """The decision. ``score``, ``riskBand`` and ``limit`` are -1 together, or real together."""
+
+    cost_saving_enabled: bool
+    score: float | int
+    risk_band: int
+    limit: int
+    reason_codes: tuple[str, ...] = ()
+
+
+class Callback(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What is posted to the partner; ``outcome`` is there in failure callbacks alone, which a partner opts in to."""
+
+    customer_uuid: str
+    started: str
+    finished: str
+    service_type: str
+    response: CallbackResponse
+    outcome: str | None = None
+
+
+def stamp(at: datetime) -> str:
+    """Return a time as published: ``2014-06-25T00:00:00.000Z``."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+
+
+def body(
+    *,
+    customer_uuid: str,
+    started_at: datetime,
+    finished_at: datetime,
+    cost_saving: bool,
+    pd: float | None,
+    risk_band: int | None,
+    limit_brl: int | None,
+    reason_codes: tuple[str, ...] = (),
+    failed: bool = False,
+) -> bytes:
+    """Return the callback's JSON. Without a PD all three figures are -1 (contract U5)."""
+    response = CallbackResponse(
+        cost_saving_enabled=cost_saving,
+        score=NOT_CALCULATED if pd is None else pd,
+        risk_band=NOT_CALCULATED if risk_band is None else risk_band,
+        limit=NOT_CALCULATED if limit_brl is None else limit_brl,
+        reason_codes=reason_codes,
+    )
+    return msgspec.json.encode(
+        Callback(
+            customer_uuid=customer_uuid,
+            started=stamp(started_at),
+            finished=stamp(finished_at),
+            service_type="GUARD_SCORE",
+            response=response,
+            outcome="failed" if failed else None,
+        )
+    )

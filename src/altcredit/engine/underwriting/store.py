@@ -1,0 +1,162 @@
+"""The SQL of applications and their reviews."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from altcredit.runtime.db import Connection, Reads, Record
+
+INSERT = """
+INSERT INTO underwriting (request_id, partner_id, customer_uuid, subject_hash, sealed, cost_saving, asks_all, status,
+                          accepted_at)
+VALUES ($1, $2, $3, $4, $5, $6, NOT $6, 'processing', $7)
+"""
+
+# One statement, committed by itself: a second run of the same job finds when the first one began.
+BEGIN = """
+UPDATE underwriting SET started_at = coalesce(started_at, $2) WHERE request_id = $1 AND status = 'processing'
+RETURNING request_id, partner_id, customer_uuid, sealed, cost_saving, asks_all, reassessed, started_at
+"""
+
+# Whoever comes first decides; a job that was taken over after it had decided changes nothing.
+CONCLUDE = """
+UPDATE underwriting SET status = 'finished', finished_at = $2, outcome = $3, pd = $4, risk_band = $5, limit_brl = $6,
+    cost_centavos = cost_centavos + $7, decision = $8::text::jsonb
+WHERE request_id = $1 AND status = 'processing' RETURNING true
+"""
+
+_COLUMNS = """
+u.request_id, u.partner_id, u.customer_uuid, u.cost_saving, u.status, u.accepted_at, u.started_at, u.finished_at,
+u.outcome, u.pd, u.risk_band, u.limit_brl, u.cost_centavos, u.decision::text AS decision, r.review_id, r.asked_at,
+r.due_at, r.decision AS review_decision, r.decided_at
+"""
+FIND = f"""
+SELECT {_COLUMNS} FROM underwriting u
+LEFT JOIN LATERAL (
+    SELECT * FROM underwriting_review WHERE request_id = u.request_id ORDER BY asked_at DESC LIMIT 1
+) r ON true
+WHERE u.request_id = $1 AND ($2::text IS NULL OR u.partner_id = $2)
+"""
+
+LOCK = "SELECT status, outcome FROM underwriting WHERE request_id = $1 AND partner_id = $2 FOR UPDATE"
+
+FAIL = """
+UPDATE underwriting SET status = 'failed', finished_at = $2
+WHERE status = 'processing' AND request_id = $1
+RETURNING request_id, partner_id, customer_uuid, cost_saving, accepted_at, started_at
+"""
+OVERDUE = (
+    "SELECT request_id FROM underwriting WHERE status = 'processing' AND accepted_at < $1 ORDER BY accepted_at LIMIT $2"
+)
+
+INSERT_REVIEW = """
+INSERT INTO underwriting_review (review_id, request_id, sealed, asked_by, asked_at, due_at)
+VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (request_id) WHERE decision IS NULL DO NOTHING RETURNING true
+"""
+OPEN_REVIEWS = """
+SELECT r.review_id, r.request_id, u.partner_id, u.outcome, u.risk_band, r.asked_at, r.due_at, r.sealed
+FROM underwriting_review r JOIN underwriting u USING (request_id)
+WHERE r.decision IS NULL ORDER BY r.due_at LIMIT $1
+"""
+DECIDE_REVIEW = """
+UPDATE underwriting_review SET decision = $2, decided_by = $3, decided_at = $4, note = $5, before = (
+    SELECT to_jsonb(u) - 'sealed' - 'subject_hash' FROM underwriting u WHERE u.request_id = underwriting_review.request_id
+)
+WHERE review_id = $1 AND decision IS NULL RETURNING request_id
+"""
+OVERTURN = """
+UPDATE underwriting SET outcome = 'approved', limit_brl = $2, finished_at = $3
+WHERE request_id = $1 AND status = 'finished' AND pd IS NOT NULL
+RETURNING request_id, partner_id, customer_uuid, cost_saving, started_at, finished_at, pd, risk_band, limit_brl
+"""
+REASSESS = """
+UPDATE underwriting SET status = 'processing', asks_all = true, reassessed = true, started_at = NULL, finished_at = NULL,
+    outcome = NULL, pd = NULL, risk_band = NULL, limit_brl = NULL, decision = NULL
+WHERE request_id = $1 AND status = 'finished' RETURNING true
+"""
+
+REPORT = """
+SELECT request_id, accepted_at, started_at, finished_at, outcome, pd, risk_band, limit_brl, cost_centavos, cost_saving,
+       decision::text AS decision
+FROM underwriting WHERE accepted_at >= $1 AND accepted_at < $2 AND status <> 'failed' ORDER BY accepted_at
+"""
+
+
+async def insert(
+    db: Connection,
+    *,
+    request_id: str,
+    partner_id: str,
+    customer_uuid: str,
+    subject_hash: bytes,
+    sealed: bytes,
+    cost_saving: bool,
+    now: datetime,
+) -> None:
+    await db.execute(INSERT, request_id, partner_id, customer_uuid, subject_hash, sealed, cost_saving, now)
+
+
+async def begin(reads: Reads, request_id: str, *, now: datetime) -> Record | None:
+    return await reads.fetchrow(BEGIN, request_id, now)
+
+
+async def conclude(
+    db: Connection,
+    request_id: str,
+    *,
+    outcome: str,
+    pd: float | None,
+    risk_band: int | None,
+    limit_brl: int | None,
+    cost_centavos: int,
+    decision: str,
+    now: datetime,
+) -> bool:
+    done = await db.fetchval(CONCLUDE, request_id, now, outcome, pd, risk_band, limit_brl, cost_centavos, decision)
+    return bool(done)
+
+
+async def find(db: Connection, request_id: str, *, partner_id: str | None) -> Record | None:
+    return await db.fetchrow(FIND, request_id, partner_id)
+
+
+async def lock(db: Connection, request_id: str, *, partner_id: str) -> Record | None:
+    return await db.fetchrow(LOCK, request_id, partner_id)
+
+
+async def fail(db: Connection, request_id: str, *, now: datetime) -> Record | None:
+    return await db.fetchrow(FAIL, request_id, now)
+
+
+async def overdue(db: Connection, *, before: datetime, limit: int) -> list[str]:
+    return [row["request_id"] for row in await db.fetch(OVERDUE, before, limit)]
+
+
+async def insert_review(
+    db: Connection, review_id: str, *, request_id: str, sealed: bytes, asked_by: str, now: datetime, due_at: datetime
+) -> bool:
+    return bool(await db.fetchval(INSERT_REVIEW, review_id, request_id, sealed, asked_by, now, due_at))
+
+
+async def open_reviews(db: Connection, *, limit: int) -> Sequence[Record]:
+    rows: list[Record] = await db.fetch(OPEN_REVIEWS, limit)
+    return rows
+
+
+async def decide_review(
+    db: Connection, review_id: str, *, decision: str, actor: str, note: str, now: datetime
+) -> str | None:
+    request_id: str | None = await db.fetchval(DECIDE_REVIEW, review_id, decision, actor, now, note)
+    return request_id
+
+
+async def overturn(db: Connection, request_id: str, *, limit_brl: int, now: datetime) -> Record | None:
+    return await db.fetchrow(OVERTURN, request_id, limit_brl, now)
+
+
+async def reassess(db: Connection, request_id: str) -> bool:
+    return bool(await db.fetchval(REASSESS, request_id))
+
+
+async def report_rows(db: Connection, *, since: datetime, until: datetime) -> list[dict[str, Any]]:
+    return [dict(row) for row in await db.fetch(REPORT, since, until)]
