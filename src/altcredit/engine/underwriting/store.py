@@ -60,7 +60,8 @@ WHERE r.decision IS NULL ORDER BY r.due_at LIMIT $1
 """
 DECIDE_REVIEW = """
 UPDATE underwriting_review SET decision = $2, decided_by = $3, decided_at = $4, note = $5, before = (
-    SELECT to_jsonb(u) - 'sealed' - 'subject_hash' FROM underwriting u WHERE u.request_id = underwriting_review.request_id
+    SELECT to_jsonb(u) - 'sealed' - 'subject_hash' FROM underwriting u
+    WHERE u.request_id = underwriting_review.request_id
 )
 WHERE review_id = $1 AND decision IS NULL RETURNING request_id
 """
@@ -70,8 +71,8 @@ WHERE request_id = $1 AND status = 'finished' AND pd IS NOT NULL
 RETURNING request_id, partner_id, customer_uuid, cost_saving, started_at, finished_at, pd, risk_band, limit_brl
 """
 REASSESS = """
-UPDATE underwriting SET status = 'processing', asks_all = true, reassessed = true, started_at = NULL, finished_at = NULL,
-    outcome = NULL, pd = NULL, risk_band = NULL, limit_brl = NULL, decision = NULL
+UPDATE underwriting SET status = 'processing', asks_all = true, reassessed = true, started_at = NULL,
+    finished_at = NULL, outcome = NULL, pd = NULL, risk_band = NULL, limit_brl = NULL, decision = NULL
 WHERE request_id = $1 AND status = 'finished' RETURNING true
 """
 
