@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 import cyclopts
@@ -18,6 +19,7 @@ from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
 
 Role = Literal["all", "api", "worker"]
+Flag = Annotated[bool, cyclopts.Parameter(negative="")]
 
 # A child that keeps dying as it starts is started again ever more slowly; one that was at work is needed at once.
 _FIRST_PAUSE, _LONGEST_PAUSE, _HEALTHY_AFTER = 0.5, 30.0, 10.0
@@ -25,11 +27,15 @@ _FIRST_PAUSE, _LONGEST_PAUSE, _HEALTHY_AFTER = 0.5, 30.0, 10.0
 _REFUSED, _AT_START = 3, 60.0
 
 
+class DemoMissing(Refusal):
+    """There is no demo under the home folder."""
+
+
 def register(app: cyclopts.App, roles: Mapping[str, Callable[[Settings], None]]) -> None:
     """Add the command to the tree."""
 
     @app.command
-    def serve(*, role: Role = "all", keep_database: Annotated[bool, cyclopts.Parameter(negative="")] = False) -> int:
+    def serve(*, role: Role = "all", keep_database: Flag = False, demo: Flag = False) -> int:
         """
         Serve the APIs over HTTPS and run the worker.
 
@@ -39,6 +45,8 @@ def register(app: cyclopts.App, roles: Mapping[str, Callable[[Settings], None]])
             Run one role in this process (any number of them share one database), or all of them, supervised.
         keep_database: bool
             Leave the embedded database server running at the end.
+        demo: bool
+            Serve what `altcredit demo` has made, with the simulated data sources that it uses.
         """
         chosen = settings()
         log.configure(chosen.log_level)
@@ -50,17 +58,38 @@ def register(app: cyclopts.App, roles: Mapping[str, Callable[[Settings], None]])
             asyncio.run(schema.upgrade(dsn))
         server = None if chosen.database_url else postgres.embedded(chosen)
         try:
-            return Supervisor(tuple(roles), server).run()
+            commands = {one: ["serve", "--role", one] for one in roles}
+            environment = os.environ.copy()
+            if demo:
+                config = demo_sources(chosen)
+                commands = {"sources": ["sources", "serve", "--config", str(config)], **commands}
+                environment["ALTCREDIT_SOURCES"] = str(config)
+            return Supervisor(commands, environment, server).run()
         finally:
             if server is not None and not keep_database:
                 server.stop()
 
 
-class Supervisor:
-    """Starts one process a role, starts again what dies, and stops all of them when it is told to stop."""
+def demo_sources(chosen: Settings) -> Path:
+    """Return the demo's file of data sources. Raises DemoMissing."""
+    config = chosen.home_path / "demo" / "sources.toml"
+    if not config.exists():
+        raise DemoMissing(f"{chosen.home_path} holds no demo: run `altcredit demo` first.")
+    return config
 
-    def __init__(self, roles: tuple[str, ...], server: postgres.Server | None) -> None:
-        self.roles = roles
+
+class Supervisor:
+    """
+    Starts its processes, starts again what dies, and stops all of them when it is told to stop.
+
+    ``commands``: arguments of ``altcredit`` by the name of the process, in the order of starting.
+    """
+
+    def __init__(
+        self, commands: Mapping[str, Sequence[str]], environment: Mapping[str, str], server: postgres.Server | None
+    ) -> None:
+        self.commands = commands
+        self.environment = environment
         self.server = server
         self.children: dict[str, subprocess.Popen[bytes]] = {}
         self.started: dict[str, float] = {}
@@ -73,7 +102,7 @@ class Supervisor:
         """Supervise until SIGTERM, SIGINT or a refusal at the start; return the exit code when all have ended."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        for role in self.roles:
+        for role in self.commands:
             self._start(role)
         while not self.stopping:
             self._look()
@@ -107,9 +136,9 @@ class Supervisor:
         log.info("stopping", signal=number)
 
     def _start(self, role: str) -> None:
-        command = [sys.executable, "-m", "altcredit", "serve", "--role", role]
+        command = [sys.executable, "-m", "altcredit", *self.commands[role]]
         # A group of its own: an interrupt at the terminal reaches the supervisor alone, which stops children in order.
-        self.children[role] = subprocess.Popen(command, env=os.environ.copy(), process_group=0)
+        self.children[role] = subprocess.Popen(command, env=dict(self.environment), process_group=0)
         self.started[role] = time.monotonic()
         log.info("process_started", process=role, pid=self.children[role].pid)
 
