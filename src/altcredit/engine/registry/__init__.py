@@ -1,5 +1,7 @@
 """Model versions: who is champion, who may say so, and how to go back."""
 
+from altcredit.engine.registry.condition import Condition
+from altcredit.engine.registry.estimate import PD_DECIMALS, Estimate, ModelInfo, logit, published
 from altcredit.engine.registry.gate import Comparison, Interval, objections
 from altcredit.engine.registry.operations import (
     AlreadyChampion,
@@ -24,11 +26,15 @@ from altcredit.engine.registry.operations import (
 from altcredit.engine.registry.version import Alias, ModelVersion, Promotion
 
 __all__ = [
+    "PD_DECIMALS",
     "Alias",
     "AlreadyChampion",
     "Comparison",
+    "Condition",
+    "Estimate",
     "GateClosed",
     "Interval",
+    "ModelInfo",
     "ModelUnknown",
     "ModelVersion",
     "NotCompared",
@@ -43,8 +49,10 @@ __all__ = [
     "get",
     "holder",
     "list_versions",
+    "logit",
     "objections",
     "promote",
+    "published",
     "record_comparison",
     "register",
     "rollback",

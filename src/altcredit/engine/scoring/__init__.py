@@ -1,6 +1,7 @@
 """AltScore: from a standing and an estimate to a score, a limit and true reasons; recorded once, read under consent."""
 
 from altcredit.engine.identity import ClientInactive
+from altcredit.engine.registry import Estimate, ModelInfo, logit, published
 from altcredit.engine.scoring.assessment import (
     PD_HORIZON_DAYS,
     STALE_AFTER_DAYS,
@@ -41,8 +42,8 @@ from altcredit.engine.scoring.operations import (
     withdraw,
 )
 from altcredit.engine.scoring.reasons import CODES, Evidence, Reason, ReasonCode, choose
-from altcredit.engine.scoring.scale import POINTS_PER_LOG_ODDS, Band, band_of, logit, pd_of, published, score_of
-from altcredit.engine.scoring.standing import Estimate, ModelInfo, Standing
+from altcredit.engine.scoring.scale import POINTS_PER_LOG_ODDS, Band, band_of, pd_of, score_of
+from altcredit.engine.scoring.standing import Standing
 
 __all__ = [
     "CODES",

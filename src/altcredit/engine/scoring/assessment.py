@@ -10,10 +10,11 @@ from typing import Literal
 
 import msgspec
 
+from altcredit.engine.registry import Estimate, ModelInfo, logit, published
 from altcredit.engine.scoring.limit import BaseLimit, Policy, base_limit
 from altcredit.engine.scoring.reasons import CODES, Evidence, Reason, choose
-from altcredit.engine.scoring.scale import BEST_UNPROVEN_PD, Band, band_of, logit, published, score_of
-from altcredit.engine.scoring.standing import Estimate, ModelInfo, Standing
+from altcredit.engine.scoring.scale import BEST_UNPROVEN_PD, Band, band_of, score_of
+from altcredit.engine.scoring.standing import Standing
 
 PD_HORIZON_DAYS = 90
 

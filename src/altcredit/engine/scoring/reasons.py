@@ -5,13 +5,13 @@ A code is chosen by (1) what its family contributed to the score, then, where fe
 the retailer compares with the portfolio, then (3) from facts that hold for everybody and say nothing for or against.
 """
 
-import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Any, Literal
 
 import msgspec
 
+from altcredit.engine.registry import Condition
 from altcredit.engine.scoring.scale import POINTS_PER_LOG_ODDS
 
 Direction = Literal["positive", "negative"]
@@ -22,25 +22,6 @@ PROMISED: dict[Direction, int] = {"positive": 3, "negative": 2}
 # Beyond what is promised, only what matters: at most this many a direction, each worth at least this many points.
 MOST = 4
 MATERIAL_POINTS = 5.0
-
-_HOLDS: dict[str, Callable[[float, float], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">=": operator.ge,
-    ">": operator.gt,
-}
-
-
-class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"operator": "is"}):
-    """``feature operator value``, for example ``avg_days_late_180d <= 3``."""
-
-    feature: str
-    operator: Literal["<", "<=", ">=", ">"]
-    value: float
-
-    def holds(self, features: Mapping[str, float | None]) -> bool:
-        known = features.get(self.feature)
-        return known is not None and _HOLDS[self.operator](known, self.value)
 
 
 class ReasonCode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

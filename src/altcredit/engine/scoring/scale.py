@@ -3,6 +3,8 @@
 import math
 from typing import Literal
 
+from altcredit.engine.registry import published
+
 Band = Literal["A", "B", "C", "D"]
 
 LOWEST, HIGHEST = 300, 900
@@ -12,21 +14,7 @@ SCORE_AT_EVEN_ODDS = 550
 # The score is linear in the log-odds, so a contribution in log-odds is a number of points: 50 / ln 2 = 72.13.
 POINTS_PER_LOG_ODDS = POINTS_TO_DOUBLE_THE_ODDS / math.log(2)
 
-# A published probability has six decimals, and is never 0 or 1: nobody's default is impossible or certain.
-PD_DECIMALS = 6
-_LEAST, _MOST = 1e-6, 1 - 1e-6
-
 _FLOORS: tuple[tuple[int, Band], ...] = ((750, "A"), (700, "B"), (650, "C"))
-
-
-def published(pd: float) -> float:
-    """Return a probability as it is stored, answered and scored: six decimals, within (0, 1)."""
-    return round(min(max(pd, _LEAST), _MOST), PD_DECIMALS)
-
-
-def logit(pd: float) -> float:
-    """Return the log-odds of a probability strictly between 0 and 1."""
-    return math.log(pd / (1 - pd))
 
 
 def score_of(pd: float) -> int:

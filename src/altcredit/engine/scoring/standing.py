@@ -30,33 +30,3 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     overdue_inr: int
     feed: tuple[str, ...]
     """Distributors with at least a tenth of the six-month trade (contract A7)."""
-
-
-class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A model's answer for one retailer.
-
-    ``base + sum(contributions.values()) == logit(pd)`` to 1e-6: the contributions are calibrated log-odds of default
-    by feature, positive where the feature raises the risk.
-    """
-
-    pd: float
-    contributions: dict[str, float]
-    base: float
-
-
-class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a decision must know, and record, of the model that it rests on."""
-
-    version: str
-    """As answered in ``score_version``, for example ``altscore-xgb-v1-prod``."""
-    sha256: str
-    """Of the artefact."""
-    expert_only: bool
-    """The expert scorecard alone decides: low confidence, and band B at best."""
-    cure_rate: float
-    """Share of shops in default that are out of it 90 days later (contract A9)."""
-    families: dict[str, str]
-    """The family of each model input, by which contributions are summed before a reason is chosen."""
-    benchmark: dict[str, float]
-    """The portfolio's median of each feature, which step (2) of contract A11 measures against."""
