@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx2
 import psutil
 import pytest
 from pgqueuer.core.executors import ScheduleExecutorFactoryParameters
@@ -256,3 +257,25 @@ def test_every_schedule_and_every_reaction_names_a_job_that_has_a_handler() -> N
     queued = set(re.findall(r'enqueue\(db, "([a-z.]+)"', Path(subscriptions.__file__).read_text()))
     assert queued
     assert queued <= set(HANDLERS)
+
+
+async def test_a_worker_tells_what_it_has_counted_over_tls(database: Database, fleet: Fleet) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    fleet.start(f"ALTCREDIT_WORKER_PORT={port}")
+    fleet.start(f"ALTCREDIT_WORKER_PORT={port}")  # the second finds the address taken, and works all the same
+    await fleet.ready(2)
+    async with database.transaction() as db:
+        await jobs.enqueue(db, "test.note", {"n": 7})
+    await until(lambda: fleet.noted("note"))
+
+    async def counted() -> bool:
+        async with httpx2.AsyncClient(verify=False) as client:
+            try:
+                answer = await client.get(f"https://127.0.0.1:{port}/metrics")
+            except httpx2.ConnectError:
+                return False
+            assert (await client.get(f"https://127.0.0.1:{port}/")).status_code == 404
+        return answer.status_code == 200 and "altcredit_jobs_total" in answer.text
+
+    await until(counted)

@@ -51,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "127.0.0.1"
     )
     admin_port: Annotated[Port, _says("Port of the admin listener.")] = 8444
+    worker_port: Annotated[Port, _says("Port of a worker's own metrics on the admin address (HTTPS); 0: none.")] = 0
     base_url: Annotated[
         str, _says("Address that clients use, printed in examples; empty: made from host and port.")
     ] = ""

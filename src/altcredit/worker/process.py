@@ -11,6 +11,7 @@ from altcredit.runtime.outbox import Bell, Subscriptions
 from altcredit.runtime.platform import opened
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
+from altcredit.worker import listener
 from altcredit.worker import queue as queue_
 from altcredit.worker.handlers import HANDLERS, SCHEDULES
 from altcredit.worker.work import Handler, Kept, Schedule, Work
@@ -105,6 +106,8 @@ async def _session(
         ]
         if work.platform.settings.kafka_bootstrap:
             beside.append(group.create_task(_relay(work)))
+        if work.platform.settings.worker_port:
+            beside.append(group.create_task(listener.listen(work, stopping)))
         log.info("worker_ready", count=len(handlers))
         await stopping.wait()
         for queue in queues.values():
