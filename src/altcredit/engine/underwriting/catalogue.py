@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from altcredit.engine.underwriting.features import FEATURES, Feature
+from altcredit.engine.underwriting.feature import FEATURES, Feature
 
 CATALOGUE: Final[dict[str, Feature]] = dict(FEATURES)
 
