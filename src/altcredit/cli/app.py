@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import cyclopts
 
-from altcredit.cli import clients, database, demo, doctor, governance, keys, openapi, pipeline, serve
+from altcredit.cli import clients, database, demo, doctor, governance, keys, openapi, pipeline, serve, sources
 from altcredit.cli.output import errors
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
@@ -17,7 +17,7 @@ Role = Callable[[Settings], None]
 def build(roles: Mapping[str, Role], document: Callable[[], bytes]) -> cyclopts.App:
     """Return the command tree; ``roles`` are what ``serve --role`` can run, ``document`` the published contract."""
     app = cyclopts.App(name="altcredit", help="Consented, explained credit decisions from alternative data.")
-    for group in (clients, keys, governance, pipeline, database, doctor, demo):
+    for group in (clients, keys, governance, pipeline, sources, database, doctor, demo):
         group.register(app)
     serve.register(app, roles)
     openapi.register(app, document)

@@ -83,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _says("Least severe line that is logged.")] = (
         "info"
     )
+    sources: Annotated[str, _says("File of GUARD's data sources (TOML, see sources.md); empty: none are asked.")] = ""
     issuer: Annotated[str, _says("`iss` claim of access tokens.")] = "altscore.in"
     sandbox_delay: Annotated[
         float, msgspec.Meta(ge=0, le=3600, description="Seconds that the sandbox takes to underwrite an application.")

@@ -1,7 +1,7 @@
 """The tax authority's register of persons: is this CPF in order?"""
 
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -12,7 +12,7 @@ class CpfStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Standing of a CPF at Receita Federal."""
 
     situation: Literal["regular", "pending", "suspended", "cancelled", "null", "deceased"]
-    birth_year: int | None = None
+    birth_year: Annotated[int, msgspec.Meta(ge=1850, le=2200)] | None = None
 
 
 SOURCE = Source(

@@ -26,4 +26,5 @@ SOURCE = Source(
     valid_for=timedelta(days=7),
     answer=DevicePhone,
     asks=("phone", "device_id"),
+    unknown=DevicePhone(),
 )

@@ -28,4 +28,5 @@ SOURCE = Source(
     timeout_seconds=5.0,
     valid_for=timedelta(days=1),
     answer=NegativeBureau,
+    unknown=NegativeBureau(negative_records=0, negative_amount_brl=0, protests=0, inquiries_90d=0),
 )

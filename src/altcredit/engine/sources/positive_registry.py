@@ -33,4 +33,5 @@ SOURCE = Source(
     valid_for=timedelta(days=7),
     answer=PositiveRegistry,
     extends="positiveHistory",
+    unknown=PositiveRegistry(registered=False),
 )

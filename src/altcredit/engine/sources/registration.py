@@ -25,4 +25,5 @@ SOURCE = Source(
     valid_for=timedelta(days=30),
     answer=Registration,
     asks=("zip_code",),
+    unknown=Registration(),
 )

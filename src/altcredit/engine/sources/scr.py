@@ -32,4 +32,15 @@ SOURCE = Source(
     valid_for=timedelta(days=7),
     answer=Scr,
     needs="scr",
+    unknown=Scr(
+        institutions=0,
+        relationship_months=0,
+        total_debt_brl=0,
+        monthly_service_brl=0,
+        overdue_15_90_brl=0,
+        overdue_over_90_brl=0,
+        written_off_brl=0,
+        limits_brl=0,
+        limits_used_brl=0,
+    ),
 )

@@ -24,8 +24,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     One source: what it costs, how long an answer stays valid, what it needs, and the form of its answer.
 
     ``asks`` lists the fields of a subject that are sent beside the CPF. Without the ``needs`` authorisation the source
-    is not asked at all; ``extends`` is one that widens the question where it was given. Price, timeout and validity are
-    defaults that a deployment sets in its file of sources.
+    is not asked at all; ``extends`` is one that widens the question where it was given. ``unknown`` is the answer where
+    the source does not know the person; None: not knowing the person is a failure of the source. Price, timeout and
+    validity are defaults that a deployment sets in its file of sources.
     """
 
     name: str
@@ -37,3 +38,4 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     asks: tuple[str, ...] = ()
     needs: Authorisation | None = None
     extends: Authorisation | None = None
+    unknown: Any = None

@@ -86,12 +86,14 @@ CREATE TABLE delivery_attempt (
 );
 
 -- One question to one source for one application (sources). Written before the call, so that a call in doubt is known;
--- `query_id` is the idempotency key that the source gets. `copied_from`: a valid answer of an earlier query was used.
+-- `query_id` is the idempotency key that the source gets. `question_hash` is over all that the answer depends on;
+-- `copied_from`: a valid answer of an earlier query with the same one was used.
 CREATE TABLE source_query (
     query_id       text PRIMARY KEY,
     request_id     text NOT NULL,
     partner_id     text NOT NULL,
     subject_hash   bytea NOT NULL,
+    question_hash  bytea NOT NULL,
     source         text NOT NULL,
     state          text NOT NULL CHECK (state IN ('asked', 'answered', 'failed')),
     in_doubt       boolean NOT NULL DEFAULT false,
@@ -106,9 +108,11 @@ CREATE TABLE source_query (
     UNIQUE (request_id, source),
     CHECK ((state = 'asked') = (finished_at IS NULL))
 );
-CREATE INDEX source_query_valid ON source_query (partner_id, subject_hash, source, valid_until)
-    WHERE state = 'answered' AND copied_from IS NULL;
+CREATE INDEX source_query_valid ON source_query (partner_id, question_hash, valid_until)
+    WHERE state = 'answered' AND copied_from IS NULL AND sealed IS NOT NULL;
+CREATE INDEX source_query_by_subject ON source_query (subject_hash);
 CREATE INDEX source_query_by_time ON source_query (asked_at);
+CREATE INDEX source_query_sealed ON source_query (asked_at) WHERE sealed IS NOT NULL;
 
 -- An application (underwriting). The CPF is kept as a keyed hash and, with the rest of the request, sealed.
 -- `asks_all`: no funnel, all sources. `reassessed`: a person had it underwritten anew.
