@@ -16,6 +16,12 @@ LATENCY = Histogram(
 )
 JOBS = Counter("altcredit_jobs_total", "Finished jobs.", ["job", "outcome"])
 JOB_SECONDS = Histogram("altcredit_job_seconds", "Time a job took.", ["job"])
+CALLBACKS = Counter("altcredit_callbacks_total", "Attempts to send a callback.", ["outcome"])
+CALLBACK_SECONDS = Histogram(
+    "altcredit_callback_seconds",
+    "Time from the start of a callback's attempt to its answer, or to its failure.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15),
+)
 READY = Gauge("altcredit_ready", "1 when the process can serve.")
 
 _requests: dict[tuple[str, str, int], Counter] = {}

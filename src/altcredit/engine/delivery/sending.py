@@ -1,0 +1,213 @@
+"""
+Sending what is due to a partner.
+
+``drain`` is what the job ``delivery.send`` does. At any time, a partner with a pending delivery has such a job waiting
+or running: whoever makes something due queues one, and a drain that ends with something left queues the next.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from datetime import datetime, timedelta
+from random import SystemRandom
+from typing import Any
+
+import msgspec
+
+from altcredit.engine import audit
+from altcredit.engine.delivery import retry, store
+from altcredit.engine.delivery.callback import Attempt, Endpoint, shown
+from altcredit.engine.delivery.signature import SigningKey, signed_headers
+from altcredit.runtime import jobs, log, telemetry
+from altcredit.runtime.db import Connection, Database
+from altcredit.runtime.destinations import NotSent
+from altcredit.runtime.http import Sender
+from altcredit.runtime.keys import Keyring
+
+AT_ONCE = 8  # callbacks under way to one partner
+LEASE = timedelta(seconds=30)  # twice the time of an exchange
+USER_AGENT = "AltCredit-GUARD/1"
+
+BODY = "callback"  # what a sealed body is for
+SECRET = "callback_secret"  # noqa: S105 - what a sealed secret is for
+
+_JOB = "delivery.send"
+# Callbacks that end almost together are recorded before the next claim, which then fills all their places.
+_GATHERED_SECONDS = 0.01
+_SOON = timedelta(seconds=1)
+_GONE = 410
+
+Clock = Callable[[], datetime]
+_random = SystemRandom().random
+
+
+async def wake(db: Connection, partner_id: str, *, after: timedelta | None = None) -> None:
+    payload = {"partner_id": partner_id}
+    await jobs.enqueue(db, _JOB, payload, execute_after=after, dedupe_key=f"delivery|{partner_id}")
+
+
+async def drain(
+    database: Database,
+    *,
+    keyring: Keyring,
+    partner_id: str,
+    sender: Sender,
+    clock: Clock,
+    chance: Callable[[], float] = _random,
+) -> int:
+    """
+    Send what is due to a partner, for as long as something is; return how many attempts were made.
+
+    At most ``AT_ONCE`` callbacks are under way to one partner, over all workers; one, while its last attempt failed.
+    Each is leased before it is sent: where a worker dies, the lease runs out and the same webhook-id and body are sent
+    again. At the end, the job is queued for when the next attempt is due or the next lease ends.
+
+    :param chance: uniform in [0, 1), for the jitter of retries.
+    """
+    drain_ = _Drain(
+        database=database, keyring=keyring, partner_id=partner_id, sender=sender, clock=clock, chance=chance
+    )
+    running: set[asyncio.Task[bool]] = set()
+    attempts = 0
+    try:
+        while True:
+            claim, calls = await drain_.claim(alone=not running)
+            running |= {asyncio.create_task(call) for call in calls}
+            if not running:
+                return attempts
+            done, running = await _some(running)
+            attempts += len(done)
+            arrived = [task.result() for task in done]
+            # What is submitted after a claim has a job of its own; then nothing is left to be seen to.
+            if all(arrived) and not running and claim.due_at is None and claim.lease_ends_at is None:
+                return attempts
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _some(running: set[asyncio.Task[bool]]) -> tuple[set[asyncio.Task[bool]], set[asyncio.Task[bool]]]:
+    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    return await asyncio.wait(running, timeout=_GATHERED_SECONDS)
+
+
+class _Drain(msgspec.Struct, frozen=True, kw_only=True):
+    database: Database
+    keyring: Keyring
+    partner_id: str
+    sender: Sender
+    clock: Clock
+    chance: Callable[[], float]
+
+    async def claim(self, *, alone: bool) -> tuple[store.Claim, list[Coroutine[Any, Any, bool]]]:
+        """Lease what may be sent now; when that is nothing and nothing of ours is under way, queue the next drain."""
+        now = self.clock()
+        async with self.database.transaction() as db:
+            found = await store.lock_endpoint(db, self.partner_id, now=now)
+            if found is None or found[0].state == "disabled":
+                return store.Claim(), []
+            endpoint, sealed = found
+            claim = await store.claim(
+                db,
+                self.partner_id,
+                now=now,
+                leased_until=now + LEASE,
+                at_once=1 if endpoint.failing_since else AT_ONCE,
+                gives_up_at=now + retry.GIVEN_UP_AFTER,
+            )
+            wait = _wait(claim, now)
+            if alone and not claim.deliveries and wait is not None:
+                await wake(db, self.partner_id, after=wait)
+        keys = unsealed(self.keyring, self.partner_id, sealed)
+        return claim, [self.send(one, endpoint, keys) for one in claim.deliveries]
+
+    async def send(self, claimed: store.Claimed, endpoint: Endpoint, keys: list[SigningKey]) -> bool:
+        """Make one attempt and record it; tell whether the callback arrived."""
+        body = self.keyring.unseal(claimed.sealed, owner=self.partner_id, purpose=BODY)
+        attempt = await attempt_(
+            self.sender,
+            endpoint.url,
+            webhook_id=claimed.webhook_id,
+            body=body,
+            keys=keys,
+            partner_id=self.partner_id,
+            request_id=claimed.request_id,
+            now=self.clock(),
+        )
+        then = retry.after(
+            attempt.status,
+            tries=claimed.tries + 1,
+            gives_up_at=claimed.gives_up_at,
+            now=self.clock(),
+            chance=self.chance(),
+        )
+        if attempt.status == _GONE:
+            await self.record_gone(claimed, endpoint, attempt, then)
+        else:
+            async with self.database.reads.acquire() as db:  # one statement
+                await store.record(db, claimed.delivery_id, endpoint=endpoint, attempt=attempt, then=then)
+        return attempt.is_success
+
+    async def record_gone(self, claimed: store.Claimed, endpoint: Endpoint, attempt: Attempt, then: retry.Next) -> None:
+        """Disable the endpoint, unless the partner has moved to another one meanwhile; what is pending stays so."""
+        async with self.database.transaction() as db:
+            await store.record(db, claimed.delivery_id, endpoint=endpoint, attempt=attempt, then=then)
+            reason = f"the receiver answered {_GONE}"
+            if await store.disable_endpoint(db, self.partner_id, reason=reason, url=endpoint.url, now=attempt.at):
+                await audit.append(
+                    db,
+                    actor="system:delivery",
+                    action="callback.disabled",
+                    subject=self.partner_id,
+                    details={"reason": reason},
+                    now=attempt.at,
+                )
+        log.warning("callback_disabled", reason=reason)
+
+
+def _wait(claim: store.Claim, now: datetime) -> timedelta | None:
+    """Return how long there is nothing to do, None: until something is submitted."""
+    ahead = [at for at in (claim.due_at, claim.lease_ends_at) if at is not None and at > now]
+    if ahead:
+        return min(ahead) - now
+    return _SOON if claim.due_at else None  # due, but held by a transaction that is about to end
+
+
+def unsealed(keyring: Keyring, partner_id: str, sealed: Iterable[store.Sealed]) -> list[SigningKey]:
+    return [
+        SigningKey(kind=one.kind, key=keyring.unseal(one.sealed, owner=partner_id, purpose=SECRET)) for one in sealed
+    ]
+
+
+async def attempt_(
+    sender: Sender,
+    url: str,
+    *,
+    webhook_id: str,
+    body: bytes,
+    keys: list[SigningKey],
+    partner_id: str,
+    request_id: str | None,
+    now: datetime,
+) -> Attempt:
+    """Send one signed callback; never raises for what the receiver does."""
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": USER_AGENT,
+        **signed_headers(webhook_id=webhook_id, body=body, keys=keys, now=now),
+    }
+    if request_id is not None:
+        headers["X-Guard-Request-Id"] = request_id
+    status, problem, answer = None, None, b""
+    began = time.perf_counter()
+    try:
+        answered = await sender.post(url, body=body, headers=headers, pool=partner_id)
+        status, answer = answered.status, answered.body
+        outcome = "delivered" if 200 <= status < 300 else "refused"
+    except NotSent as not_sent:
+        problem, outcome = str(not_sent), not_sent.cause
+    seconds = time.perf_counter() - began
+    telemetry.CALLBACKS.labels(outcome).inc()
+    telemetry.CALLBACK_SECONDS.observe(seconds)
+    return Attempt(at=now, status=status, latency_ms=round(seconds * 1000), problem=problem, answer=shown(answer))

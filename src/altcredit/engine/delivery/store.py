@@ -1,0 +1,336 @@
+from datetime import datetime
+
+import msgspec
+
+from altcredit.engine.delivery.callback import Attempt, Delivery, Endpoint, Held, Kind
+from altcredit.engine.delivery.retry import Next, State
+from altcredit.engine.delivery.signature import Kind as KeyKind
+from altcredit.runtime.db import Connection, Record
+from altcredit.runtime.keys import Keyring
+
+# ruff: noqa: S105 - statements with "secret" in their names, put together from constants here
+
+_ENDPOINT = "partner_id, url, state, verified_at, failing_since, disabled_at, disabled_reason"
+
+SELECT_ENDPOINT = f"SELECT {_ENDPOINT} FROM callback_endpoint WHERE partner_id = $1"
+# Whoever has this row locked is the only one who claims deliveries of the partner.
+LOCK_ENDPOINT = f"""
+SELECT {_ENDPOINT},
+       ARRAY(SELECT kind FROM callback_secret WHERE partner_id = $1 AND (revoked_at IS NULL OR revoked_at > $2)
+             ORDER BY secret_id) AS kinds,
+       ARRAY(SELECT sealed FROM callback_secret WHERE partner_id = $1 AND (revoked_at IS NULL OR revoked_at > $2)
+             ORDER BY secret_id) AS keys
+FROM callback_endpoint WHERE partner_id = $1 FOR UPDATE
+"""
+UPSERT_ENDPOINT = """
+INSERT INTO callback_endpoint (partner_id, url, state, verified_at) VALUES ($1, $2, 'active', $3)
+ON CONFLICT (partner_id) DO UPDATE
+SET url = excluded.url, state = 'active', verified_at = excluded.verified_at, failing_since = NULL,
+    disabled_at = NULL, disabled_reason = NULL
+"""
+# $4: only while this is the URL, or NULL.
+DISABLE_ENDPOINT = """
+UPDATE callback_endpoint SET state = 'disabled', disabled_at = $2, disabled_reason = $3
+WHERE partner_id = $1 AND state = 'active' AND ($4::text IS NULL OR url = $4) RETURNING partner_id
+"""
+ENABLE_ENDPOINT = """
+UPDATE callback_endpoint SET state = 'active', disabled_at = NULL, disabled_reason = NULL, failing_since = NULL
+WHERE partner_id = $1 RETURNING partner_id
+"""
+
+INSERT_SECRET = """
+INSERT INTO callback_secret (secret_id, partner_id, kind, sealed, public_key, created_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+"""
+SELECT_SECRETS = """
+SELECT kind, sealed FROM callback_secret
+WHERE partner_id = $1 AND (revoked_at IS NULL OR revoked_at > $2) ORDER BY secret_id
+"""
+SELECT_PUBLIC_KEYS = """
+SELECT public_key FROM callback_secret
+WHERE partner_id = $1 AND kind = 'ed25519' AND (revoked_at IS NULL OR revoked_at > $2) ORDER BY created_at DESC
+"""
+# When successors are issued: the newest live secret of each kind lives on until $2, whatever is older ends now ($3).
+END_SECRETS = """
+UPDATE callback_secret SET revoked_at = LEAST(revoked_at, CASE WHEN age = 1 THEN $2::timestamptz ELSE $3 END)
+FROM (SELECT secret_id AS live, row_number() OVER (PARTITION BY kind ORDER BY created_at DESC, secret_id) AS age
+      FROM callback_secret WHERE partner_id = $1 AND (revoked_at IS NULL OR revoked_at > $3::timestamptz)) AS aged
+WHERE secret_id = live
+"""
+SELECT_SEALED_SECRETS = "SELECT secret_id AS id, sealed FROM callback_secret WHERE secret_id > $1 ORDER BY 1 LIMIT 500"
+RESEAL_SECRET = "UPDATE callback_secret SET sealed = $2 WHERE secret_id = $1"
+SELECT_SEALED_BODIES = "SELECT delivery_id AS id, sealed FROM delivery WHERE delivery_id > $1 ORDER BY 1 LIMIT 500"
+RESEAL_BODY = "UPDATE delivery SET sealed = $2 WHERE delivery_id = $1"
+
+INSERT_DELIVERY = """
+INSERT INTO delivery (delivery_id, partner_id, request_id, webhook_id, kind, sealed, state, created_at, next_attempt_at)
+VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $7)
+"""
+# $2 now, $3 end of the lease, $4 how many may be under way, $5 when to give up what is tried for the first time.
+# One row comes back at least: when the rest is due, and when the leases of others end.
+CLAIM = """
+WITH taken AS (
+    SELECT delivery_id FROM delivery
+    WHERE partner_id = $1 AND state = 'pending' AND next_attempt_at <= $2
+      AND (leased_until IS NULL OR leased_until <= $2)
+    ORDER BY next_attempt_at
+    LIMIT greatest($4 - (SELECT count(*) FROM delivery WHERE partner_id = $1 AND leased_until > $2), 0)
+    FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE delivery SET leased_until = $3, gives_up_at = coalesce(gives_up_at, $5)
+    WHERE delivery_id IN (SELECT delivery_id FROM taken)
+    RETURNING delivery_id, request_id, webhook_id, sealed, tries, gives_up_at
+), rest AS (
+    SELECT (
+        SELECT next_attempt_at FROM delivery
+        WHERE partner_id = $1 AND state = 'pending' AND (leased_until IS NULL OR leased_until <= $2)
+          AND delivery_id NOT IN (SELECT delivery_id FROM taken)
+        ORDER BY next_attempt_at LIMIT 1
+    ) AS due_at, (
+        SELECT min(leased_until) FROM delivery WHERE partner_id = $1 AND leased_until > $2
+    ) AS lease_ends_at
+)
+SELECT * FROM rest LEFT JOIN claimed ON true
+"""
+# A sender that was held up past its lease may report late: what arrived has arrived, and what is settled stays so.
+RECORD = """
+WITH done AS (
+    UPDATE delivery SET
+        attempts = attempts + 1, tries = tries + 1, leased_until = NULL,
+        state = CASE WHEN $2 = 'delivered' OR state = 'pending' THEN $2 ELSE state END,
+        next_attempt_at = CASE WHEN $2 = 'pending' AND state = 'pending' THEN $3::timestamptz END,
+        delivered_at = CASE WHEN $2 = 'delivered' THEN coalesce(delivered_at, $4::timestamptz) ELSE delivered_at END
+    WHERE delivery_id = $1 RETURNING attempts
+), health AS (
+    UPDATE callback_endpoint SET failing_since = CASE WHEN $2 = 'delivered' THEN NULL ELSE $4::timestamptz END
+    WHERE partner_id = $5 AND url = $6 AND (failing_since IS NULL) <> ($2 = 'delivered')
+)
+INSERT INTO delivery_attempt (delivery_id, number, at, status, problem, latency_ms, answer)
+SELECT $1, attempts, $4, $7, $8, $9, $10 FROM done
+"""
+
+_DELIVERY = """
+SELECT delivery_id, request_id, webhook_id, kind, state, created_at, next_attempt_at, delivered_at FROM delivery
+"""
+LIST_DELIVERIES = f"""
+{_DELIVERY}
+WHERE partner_id = $1 AND ($2::text IS NULL OR request_id = $2) AND ($3::text IS NULL OR state = $3)
+  AND ($4::timestamptz IS NULL OR (created_at, delivery_id) < ($4, $5))
+ORDER BY created_at DESC, delivery_id DESC LIMIT $6
+"""
+SELECT_POSITION = "SELECT created_at FROM delivery WHERE partner_id = $1 AND delivery_id = $2"
+SELECT_ATTEMPTS = """
+SELECT delivery_id, at, status, latency_ms, problem, answer FROM delivery_attempt
+WHERE delivery_id = ANY($1::text[]) ORDER BY delivery_id, number
+"""
+_BEGIN_ANEW = """
+UPDATE delivery SET state = 'pending', next_attempt_at = $2, tries = 0, gives_up_at = NULL, delivered_at = NULL
+WHERE partner_id = $1
+"""
+REPLAY = f"{_BEGIN_ANEW} AND delivery_id = $3"
+REPLAY_SINCE = f"{_BEGIN_ANEW} AND created_at >= $3 AND ($4::text IS NULL OR state = $4)"
+RESTART = f"{_BEGIN_ANEW} AND state = 'pending'"
+PURGE = "DELETE FROM delivery WHERE created_at < $1 AND state <> 'pending'"
+HELD = """
+SELECT count(*) FILTER (WHERE state = 'pending') AS pending,
+       count(*) FILTER (WHERE state = 'failed') AS failed,
+       min(created_at) FILTER (WHERE state = 'pending') AS oldest_pending_at,
+       (SELECT count(*) FROM callback_endpoint
+        WHERE failing_since IS NOT NULL AND state = 'active') AS endpoints_failing,
+       (SELECT count(*) FROM callback_endpoint WHERE state = 'disabled') AS endpoints_disabled
+FROM delivery WHERE state <> 'delivered'
+"""
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+    """A signing key of a partner, as it is kept."""
+
+    kind: KeyKind
+    sealed: bytes
+
+
+class Claimed(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that is ours to send until its lease ends; ``tries`` are those before."""
+
+    delivery_id: str
+    request_id: str
+    webhook_id: str
+    sealed: bytes
+    tries: int
+    gives_up_at: datetime
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What was claimed, when the first of the rest is due, and when the first lease of somebody else ends."""
+
+    deliveries: tuple[Claimed, ...] = ()
+    due_at: datetime | None = None
+    lease_ends_at: datetime | None = None
+
+
+def _endpoint(row: Record) -> Endpoint:
+    return Endpoint(**{name: row[name] for name in Endpoint.__struct_fields__})
+
+
+async def select_endpoint(db: Connection, partner_id: str) -> Endpoint | None:
+    row = await db.fetchrow(SELECT_ENDPOINT, partner_id)
+    return _endpoint(row) if row else None
+
+
+async def lock_endpoint(
+    db: Connection, partner_id: str, *, now: datetime
+) -> tuple[Endpoint, tuple[Sealed, ...]] | None:
+    row = await db.fetchrow(LOCK_ENDPOINT, partner_id, now)
+    if row is None:
+        return None
+    keys = zip(row["kinds"], row["keys"], strict=True)
+    return _endpoint(row), tuple(Sealed(kind=kind, sealed=sealed) for kind, sealed in keys)
+
+
+async def upsert_endpoint(db: Connection, partner_id: str, *, url: str, now: datetime) -> None:
+    await db.execute(UPSERT_ENDPOINT, partner_id, url, now)
+
+
+async def disable_endpoint(
+    db: Connection, partner_id: str, *, reason: str, url: str | None = None, now: datetime
+) -> bool:
+    return await db.fetchval(DISABLE_ENDPOINT, partner_id, now, reason, url) is not None
+
+
+async def enable_endpoint(db: Connection, partner_id: str) -> bool:
+    return await db.fetchval(ENABLE_ENDPOINT, partner_id) is not None
+
+
+async def insert_secret(
+    db: Connection,
+    partner_id: str,
+    *,
+    secret_id: str,
+    kind: KeyKind,
+    sealed: bytes,
+    public_key: str | None,
+    now: datetime,
+) -> None:
+    await db.execute(INSERT_SECRET, secret_id, partner_id, kind, sealed, public_key, now)
+
+
+async def select_secrets(db: Connection, partner_id: str, *, now: datetime) -> tuple[Sealed, ...]:
+    return tuple(Sealed(**row) for row in await db.fetch(SELECT_SECRETS, partner_id, now))
+
+
+async def public_keys(db: Connection, *, partner_id: str, now: datetime) -> list[str]:
+    """Return the partner's live public keys (``whpk_…``), the newest first."""
+    return [row["public_key"] for row in await db.fetch(SELECT_PUBLIC_KEYS, partner_id, now)]
+
+
+async def end_secrets(db: Connection, partner_id: str, *, until: datetime, now: datetime) -> None:
+    await db.execute(END_SECRETS, partner_id, until, now)
+
+
+async def insert_delivery(
+    db: Connection,
+    *,
+    delivery_id: str,
+    partner_id: str,
+    request_id: str,
+    webhook_id: str,
+    kind: Kind,
+    sealed: bytes,
+    now: datetime,
+) -> None:
+    await db.execute(INSERT_DELIVERY, delivery_id, partner_id, request_id, webhook_id, kind, sealed, now)
+
+
+async def claim(
+    db: Connection, partner_id: str, *, now: datetime, leased_until: datetime, at_once: int, gives_up_at: datetime
+) -> Claim:
+    rows = await db.fetch(CLAIM, partner_id, now, leased_until, at_once, gives_up_at)
+    return Claim(
+        deliveries=tuple(
+            Claimed(**{name: row[name] for name in Claimed.__struct_fields__}) for row in rows if row["delivery_id"]
+        ),
+        due_at=rows[0]["due_at"],
+        lease_ends_at=rows[0]["lease_ends_at"],
+    )
+
+
+async def record(db: Connection, delivery_id: str, *, endpoint: Endpoint, attempt: Attempt, then: Next) -> None:
+    await db.execute(
+        RECORD,
+        delivery_id,
+        then.state,
+        then.at,
+        attempt.at,
+        endpoint.partner_id,
+        endpoint.url,
+        attempt.status,
+        attempt.problem,
+        attempt.latency_ms,
+        attempt.answer,
+    )
+
+
+async def list_deliveries(
+    db: Connection,
+    partner_id: str,
+    *,
+    request_id: str | None,
+    state: State | None,
+    after: tuple[datetime, str] | None,
+    limit: int,
+) -> tuple[Delivery, ...]:
+    rows = await db.fetch(LIST_DELIVERIES, partner_id, request_id, state, *(after or (None, None)), limit)
+    attempts: dict[str, list[Attempt]] = {row["delivery_id"]: [] for row in rows}
+    for row in await db.fetch(SELECT_ATTEMPTS, list(attempts)) if attempts else ():
+        values = dict(row)
+        attempts[values.pop("delivery_id")].append(Attempt(**values))
+    return tuple(
+        Delivery(id=row["delivery_id"], attempts=tuple(attempts[row["delivery_id"]]), **dict(list(row.items())[1:]))
+        for row in rows
+    )
+
+
+async def select_position(db: Connection, partner_id: str, delivery_id: str) -> datetime | None:
+    at: datetime | None = await db.fetchval(SELECT_POSITION, partner_id, delivery_id)
+    return at
+
+
+def _count(tag: str) -> int:
+    return int(tag.rsplit(maxsplit=1)[-1])
+
+
+async def replay(db: Connection, partner_id: str, *, delivery_id: str, now: datetime) -> bool:
+    return _count(await db.execute(REPLAY, partner_id, now, delivery_id)) == 1
+
+
+async def replay_since(db: Connection, partner_id: str, *, since: datetime, state: State | None, now: datetime) -> int:
+    return _count(await db.execute(REPLAY_SINCE, partner_id, now, since, state))
+
+
+async def restart(db: Connection, partner_id: str, *, now: datetime) -> int:
+    return _count(await db.execute(RESTART, partner_id, now))
+
+
+async def held(db: Connection) -> Held:
+    """Return what waits to be delivered, over all partners."""
+    return Held(**dict(await db.fetchrow(HELD)))
+
+
+async def purge(db: Connection, *, before: datetime) -> int:
+    """Delete deliveries from before a time, with their attempts, unless they are pending; return how many."""
+    return _count(await db.execute(PURGE, before))
+
+
+async def rewrap(db: Connection, *, keyring: Keyring) -> int:
+    """Bring secrets and bodies under the current key-encryption key; return how many were moved."""
+    moved = 0
+    for select, update in ((SELECT_SEALED_SECRETS, RESEAL_SECRET), (SELECT_SEALED_BODIES, RESEAL_BODY)):
+        last = ""
+        while rows := await db.fetch(select, last):
+            last = rows[-1]["id"]
+            changed = [
+                (row["id"], keyring.rewrap(row["sealed"])) for row in rows if not keyring.is_current(row["sealed"])
+            ]
+            await db.executemany(update, changed)
+            moved += len(changed)
+    return moved

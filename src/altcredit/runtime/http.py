@@ -1,0 +1,308 @@
+"""
+One POST to an address that somebody else chose, such that it harms nobody here (security.md, outgoing callbacks).
+
+The URL is https, without user, fragment or odd spelling of its host. Its host is resolved once a send, every address of
+the answer must be a global one, and the connection goes to one of those very addresses: there is no second look-up that
+could answer otherwise. The certificate must be the host's. No redirect is followed, no proxy is asked, no cookie kept.
+
+The exchange is written on asyncio and llhttp (httptools) and not on an HTTP client, because what matters here is what
+is *not* done, and because it takes a third of the processor time. The whole exchange has 15 seconds; of the
+answer, at most 64 KB are read, head included; the status counts as soon as the head is complete.
+"""
+
+import asyncio
+import ipaddress
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self, cast
+
+import httptools
+import msgspec
+
+from altcredit.runtime.destinations import Lookups, NotSent, Resolve, Rules, Target, is_allowed, parsed
+from altcredit.runtime.settings import Settings, SettingsInvalid
+
+EXCHANGE_SECONDS = 15.0
+ANSWER_BYTES = 65_536
+
+_CONNECT_SECONDS = 5.0  # for an address, where the host has another one
+_MOST_ADDRESSES = 4
+_IDLE_SECONDS = 15.0  # shorter than what servers usually grant
+_IDLE_CONNECTIONS = 8  # of one pool to one host
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back: the status and the body's beginning, as far as it was read."""
+
+    status: int
+    body: bytes
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, on which one request after another is answered."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport
+        self.idle_among: list[_Connection] | None = None
+        self.idle_until: asyncio.TimerHandle | None = None
+        self.lost = False
+        self.status = 0  # of the answer whose head is complete
+        self.heard = False
+        self.late = False
+        self.reusable = False
+        self._done: asyncio.Future[None] | None = None
+        self._complete = False
+        self._body = bytearray()
+        self._room = ANSWER_BYTES
+        self._parser = httptools.HttpResponseParser(self)
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost, self.reusable = True, False
+        if self.idle_until is not None and self.idle_among is not None:
+            self.idle_until.cancel()
+            self.idle_among.remove(self)
+            self.idle_among = None
+        self._finish()
+
+    def data_received(self, data: bytes) -> None:
+        if self._done is None or self._done.done():
+            self.reusable = False
+            self.transport.abort()  # nobody asked: what it is cannot be told from an answer
+            return
+        self.heard = True
+        self._room -= len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.reusable = False
+            self._finish()
+        if self._room <= 0:
+            self.reusable = False
+            self._finish()
+
+    # llhttp's side
+
+    def on_message_begin(self) -> None:
+        if self._complete:  # an answer that nobody asked for
+            self.reusable = False
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if not self._complete and (status >= 200 or status == 101):
+            self.status = status
+
+    def on_body(self, body: bytes) -> None:
+        if not self._complete:
+            self._body += body
+
+    def on_message_complete(self) -> None:
+        if self.status and not self._complete:
+            self._complete = True
+            self.reusable = self._parser.should_keep_alive()
+            self._finish()
+
+    # Ours
+
+    async def ask(self, request: bytes, *, deadline: float) -> None:
+        """Send a request, and return when its answer is complete, or no more of it will come before the deadline."""
+        self.status, self.heard, self.late, self.reusable = 0, False, False, False
+        self._complete, self._body, self._room = False, bytearray(), ANSWER_BYTES
+        self._parser = httptools.HttpResponseParser(self)
+        loop = asyncio.get_running_loop()
+        self._done = loop.create_future()
+        timer = loop.call_at(deadline, self._give_up)
+        try:
+            if not self.lost:
+                self.transport.write(request)
+                await self._done
+        finally:
+            timer.cancel()
+            self._done = None
+
+    @property
+    def answer(self) -> Answer:
+        return Answer(status=self.status, body=bytes(self._body[:ANSWER_BYTES]))
+
+    def _give_up(self) -> None:
+        self.late, self.reusable = True, False
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._done is not None and not self._done.done():
+            self._done.set_result(None)
+
+
+class Sender:
+    """Sends POSTs by the rules, over connections that are kept for a while; one a process."""
+
+    def __init__(
+        self,
+        *,
+        rules: Rules,
+        context: ssl.SSLContext,
+        resolve: Resolve | None = None,
+        seconds: float = EXCHANGE_SECONDS,
+    ) -> None:
+        """``resolve`` stands in for the system's resolver; ``seconds`` is the time of one exchange."""
+        self.rules = rules
+        self.seconds = seconds
+        self._context = context
+        self._lookups = Lookups()
+        self._resolve: Resolve = resolve or self._lookups
+        self._idle: dict[tuple[str, str, int, str], list[_Connection]] = {}
+
+    @classmethod
+    def open(cls, settings: Settings, *, authority_pem: str | None = None) -> Self:
+        """
+        Make a sender that trusts the system's authorities, and those of the settings.
+
+        ``authority_pem``: the installation's own authority, which counts in development.
+
+        :raises SettingsInvalid: the ports, the networks or the file of authorities cannot be used.
+        """
+        context = ssl.create_default_context()
+        context.set_alpn_protocols(["http/1.1"])
+        try:
+            if settings.callback_ca:
+                context.load_verify_locations(cadata=Path(settings.callback_ca).expanduser().read_text())
+            if authority_pem and settings.environment == "development":
+                context.load_verify_locations(cadata=authority_pem)
+        except (OSError, UnicodeError) as error:
+            raise SettingsInvalid(f"ALTCREDIT_CALLBACK_CA: {error}") from error
+        return cls(rules=Rules.of(settings), context=context)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for idle in list(self._idle.values()):
+            for connection in list(idle):
+                connection.transport.abort()
+        self._lookups.close()
+        await asyncio.sleep(0)
+
+    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str], pool: str) -> Answer:
+        """
+        Send one POST and return the answer, whatever its status.
+
+        Connections are kept for whoever names the same ``pool``. One that was kept, and is closed as it is used
+        again, is replaced once: the same request may reach the receiver twice.
+
+        :raises NotSent: the rules forbid it, or no complete head of an answer came within the time.
+        """
+        target = parsed(url, ports=self.rules.ports)
+        request = _request(target, body, headers)
+        deadline = asyncio.get_running_loop().time() + self.seconds
+        try:
+            async with asyncio.timeout_at(deadline):
+                addresses = await self._addresses(target)
+            for address in addresses:
+                kept = self._kept((pool, target.host, target.port, address))
+                if kept is not None and (answer := await self._exchange(kept, request, deadline)):
+                    return answer
+            async with asyncio.timeout_at(deadline):
+                connection = await self._connected(target, addresses, pool)
+            answer = await self._exchange(connection, request, deadline)
+        except TimeoutError as error:
+            raise NotSent("timeout", f"no answer within {self.seconds:g} seconds") from error
+        if answer is None:
+            raise NotSent("connect", "the connection was closed before an answer came")
+        return answer
+
+    async def _addresses(self, target: Target) -> list[str]:
+        """Return the addresses of the target, all of them allowed."""
+        try:
+            addresses = [str(ipaddress.ip_address(target.host))]
+        except ValueError:
+            addresses = await self._looked_up(target)
+        refused = [address for address in addresses if not is_allowed(address, networks=self.rules.networks)]
+        if refused or not addresses:
+            raise NotSent("address", f"{target.host} has an address that is not allowed: {', '.join(refused)}")
+        return addresses[:_MOST_ADDRESSES]
+
+    async def _looked_up(self, target: Target) -> list[str]:
+        try:
+            addresses = await self._resolve(target.host, target.port)
+        except OSError as error:
+            raise NotSent("dns", f"{target.host} cannot be resolved: {error.strerror or error}") from error
+        if not addresses:
+            raise NotSent("dns", f"{target.host} has no address")
+        return addresses
+
+    async def _connected(self, target: Target, addresses: list[str], pool: str) -> _Connection:
+        problem: OSError | None = None
+        for address in addresses:
+            alone = address == addresses[-1]
+            try:
+                async with asyncio.timeout(None if alone else _CONNECT_SECONDS):
+                    connection = await self._connect(target, address)
+            except ssl.SSLError as error:
+                raise NotSent("tls", f"TLS with {target.host} failed: {_tls_problem(error)}") from error
+            except OSError as error:  # TimeoutError among them, which is this address's own where there is another
+                problem = error
+                continue
+            connection.idle_among = self._idle.setdefault((pool, target.host, target.port, address), [])
+            return connection
+        assert problem is not None
+        reason = problem.strerror or type(problem).__name__
+        raise NotSent("connect", f"no connection to {target.host} port {target.port}: {reason}") from problem
+
+    async def _connect(self, target: Target, address: str) -> _Connection:
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(
+            _Connection, address, target.port, ssl=self._context, server_hostname=target.host
+        )
+        return connection
+
+    def _kept(self, key: tuple[str, str, int, str]) -> _Connection | None:
+        idle = self._idle.get(key)
+        if not idle:
+            return None
+        connection = idle.pop()
+        assert connection.idle_until is not None
+        connection.idle_until.cancel()
+        connection.idle_until = None
+        return connection
+
+    async def _exchange(self, connection: _Connection, request: bytes, deadline: float) -> Answer | None:
+        """
+        Return the answer; None when the connection was closed without a byte of one.
+
+        A receiver that has said its status has been reached: what it drips after that, or fails to, changes nothing.
+        """
+        try:
+            await connection.ask(request, deadline=deadline)
+            if connection.status:
+                return connection.answer
+            if connection.late:
+                raise TimeoutError
+            if connection.heard:
+                raise NotSent("answer", "the answer is not HTTP, or its head is incomplete or too long")
+            return None
+        finally:
+            self._let_go(connection)
+
+    def _let_go(self, connection: _Connection) -> None:
+        idle = connection.idle_among
+        if idle is None or not connection.reusable or len(idle) >= _IDLE_CONNECTIONS:
+            connection.transport.abort()
+            return
+        idle.append(connection)
+        connection.idle_until = asyncio.get_running_loop().call_later(_IDLE_SECONDS, connection.transport.abort)
+
+
+def _request(target: Target, body: bytes, headers: Mapping[str, str]) -> bytes:
+    lines = [f"POST {target.path} HTTP/1.1", f"Host: {target.authority}", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    assert all("\r" not in line and "\n" not in line for line in lines), "a header of ours holds a line break"
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + body
+
+
+def _tls_problem(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not accepted ({error.verify_message})"
+    return (error.reason or type(error).__name__).lower().replace("_", " ")
