@@ -60,7 +60,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     client_ca: Annotated[
         str, _says("Authority of distributors' client certificates (PEM); empty: the built-in one.")
     ] = ""
-    trusted_proxies: Annotated[str, _says("Comma-separated addresses that may send Client-Cert (RFC 9440).")] = ""
+    trusted_proxies: Annotated[
+        str, _says("Comma-separated addresses that may send Client-Cert, Forwarded and X-Forwarded-For for clients.")
+    ] = ""
     kafka_bootstrap: Annotated[str, _says("Kafka brokers `host:port,…` that events are relayed to; empty: none.")] = ""
     kafka_properties: Annotated[
         str, _says("File of further librdkafka properties, `name=value` a line (`security.protocol=SASL_SSL`, …).")
@@ -70,6 +72,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _says("Least severe line that is logged.")] = (
         "info"
     )
+    sandbox_delay_seconds: Annotated[
+        float, msgspec.Meta(ge=0, le=600, description="How long GUARD's sandbox takes over an application, seconds.")
+    ] = 10
     issuer: Annotated[str, _says("`iss` claim of access tokens.")] = "altscore.in"
     sandbox_delay: Annotated[
         float, msgspec.Meta(ge=0, le=3600, description="Seconds that the sandbox takes to underwrite an application.")
