@@ -72,9 +72,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _says("Least severe line that is logged.")] = (
         "info"
     )
-    sandbox_delay_seconds: Annotated[
-        float, msgspec.Meta(ge=0, le=600, description="How long GUARD's sandbox takes over an application, seconds.")
-    ] = 10
     issuer: Annotated[str, _says("`iss` claim of access tokens.")] = "altscore.in"
     sandbox_delay: Annotated[
         float, msgspec.Meta(ge=0, le=3600, description="Seconds that the sandbox takes to underwrite an application.")

@@ -1,7 +1,7 @@
 """How GUARD says no: one line a refusal (contract U1, U12)."""
 
 from altcredit.api.refusals import Error
-from altcredit.engine import identity, underwriting
+from altcredit.engine import delivery, identity, underwriting
 from altcredit.runtime.idempotency import IdempotencyConflict
 from altcredit.runtime.refusal import Refusal
 
@@ -15,6 +15,9 @@ ERRORS: dict[type[Refusal], Error] = {
     ),
     underwriting.RequestUnknown: Error(
         404, "REQUEST_UNKNOWN", "There is no such underwriting.", pt="Esta análise não existe."
+    ),
+    delivery.DeliveryUnknown: Error(
+        404, "DELIVERY_UNKNOWN", "There is no such callback.", pt="Este callback não existe."
     ),
     underwriting.NotReviewable: Error(
         409,

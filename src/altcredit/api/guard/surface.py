@@ -4,14 +4,14 @@ import msgspec
 
 from altcredit.api import openapi
 from altcredit.api.contract import Call, Nothing, Raw, Route
-from altcredit.api.guard import underwritings
+from altcredit.api.guard import deliveries, underwritings
 from altcredit.api.guard.errors import ERRORS
 from altcredit.api.refusals import Errors
 
 ROOT = "/api/partner"
 ERROR_TABLE = Errors(ERRORS, languages=("en", "pt"), challenge="X-Partner-Auth")
 
-_OPERATIONS = (*underwritings.ROUTES,)
+_OPERATIONS = (*underwritings.ROUTES, *deliveries.ROUTES)
 
 
 async def _openapi(_call: Call, _asked: Nothing) -> Raw:

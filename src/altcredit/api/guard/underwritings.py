@@ -11,7 +11,6 @@ from altcredit.api.guard.credentials import OF_PARTNERS, partner_of
 from altcredit.engine import underwriting
 from altcredit.engine.underwriting import stamp
 from altcredit.runtime.refusal import Detail
-from altcredit.runtime.settings import Settings
 
 BASE = "/api/partner/credit/cards"
 MAX_BODY = 64 * 1024
@@ -25,7 +24,9 @@ RequestId = Annotated[
     str, msgspec.Meta(description="`uw_` and 16 hex digits, as the POST answered.", examples=[_EXAMPLE_ID])
 ]
 Moment = Annotated[str, msgspec.Meta(examples=["2014-06-25T00:00:00.000Z"])]
-Outcome = Literal["filtered", "not_calculable", "approved", "rejected"]
+Outcome = Annotated[
+    str, msgspec.Meta(extra_json_schema={"enum": ["filtered", "not_calculable", "approved", "rejected"]})
+]
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -91,20 +92,17 @@ class ReviewRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def submit(call: Call, asked: underwriting.Application) -> Accepted:
+    settings = call.platform.settings
     request_id = await underwriting.accept(
         call.db,
         keyring=call.platform.keyring,
         partner_id=partner_of(call).partner_id,
         application=asked,
-        delay=_delay(call.platform.settings),
+        environment=settings.environment,
+        sandbox_delay=timedelta(seconds=settings.sandbox_delay),
         now=call.now,
     )
     return Accepted(request_id=request_id, customer_uuid=asked.customer_uuid, status="processing")
-
-
-def _delay(settings: Settings) -> timedelta:
-    """Return how long the sandbox takes to think (contract U8); elsewhere nobody waits on purpose."""
-    return timedelta(seconds=settings.sandbox_delay_seconds if settings.environment == "sandbox" else 0)
 
 
 def _check_digits(body: dict[str, Any]) -> tuple[Detail, ...]:
@@ -125,9 +123,7 @@ def _known_form(request_id: str) -> str:
 async def read(call: Call, asked: UnderwritingQuery) -> UnderwritingAnswer:
     request_id = _known_form(asked.request_id)
     async with call.platform.database.reads.acquire() as db:
-        standing = await underwriting.find(
-            db, keyring=call.platform.keyring, partner_id=partner_of(call).partner_id, request_id=request_id
-        )
+        standing = await underwriting.find(db, partner_id=partner_of(call).partner_id, request_id=request_id)
     finished = standing.status == "finished"
     return UnderwritingAnswer(
         request_id=standing.request_id,
@@ -158,9 +154,9 @@ def _decision(standing: underwriting.Standing) -> Decision:
 
 
 def _reasons(standing: underwriting.Standing, call: Call) -> list[Reason]:
+    language: Literal["en", "pt"] = "pt" if call.language == "pt" else "en"
     codes = [underwriting.CODES[code] for code in standing.reasons]
-    pt = call.language == "pt"
-    return [Reason(code=one.code, label=one.label_pt if pt else one.label_en, direction=one.direction) for one in codes]
+    return [Reason(code=one.code, label=one.label(language), direction=one.direction) for one in codes]
 
 
 def _review(review: underwriting.Review) -> ReviewState:

@@ -41,6 +41,13 @@ class Partner(msgspec.Struct, frozen=True, kw_only=True):
     reason_codes: bool
 
 
+class PartnerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a partner opted in to (contract U6), whether it is suspended or not: what it asked is still answered."""
+
+    failure_callbacks: bool
+    reason_codes: bool
+
+
 class PartnerToken(msgspec.Struct, frozen=True, kw_only=True):
     """One of a partner's tokens; the token itself is not kept. ``revoked_at`` may lie ahead: until then it is live."""
 

@@ -13,6 +13,7 @@ from altcredit.engine.identity.partner import (
     IssuedPartner,
     Partner,
     PartnerNotAuthorized,
+    PartnerOptions,
     PartnerUnknown,
     checked_networks,
 )
@@ -142,6 +143,14 @@ async def _change(
     if not await store.set_partner(db, partner_id, **changes):
         raise PartnerUnknown(f"there is no partner {partner_id}")
     await _record(db, actor, action, partner_id, said, now)
+
+
+async def partner_options(db: Connection, *, partner_id: str) -> PartnerOptions:
+    """Return what a partner opted in to. Raises PartnerUnknown."""
+    options = await store.partner_options(db, partner_id)
+    if options is None:
+        raise PartnerUnknown(f"there is no partner {partner_id}")
+    return options
 
 
 async def partner_by_token(

@@ -5,7 +5,14 @@ from typing import Any
 from altcredit.engine.identity.client import Client, Kind, Status
 from altcredit.engine.identity.credentials import Account
 from altcredit.engine.identity.distributor import ApiKey, CertificatePin, DistributorAccount, IssuedDistributor
-from altcredit.engine.identity.partner import Address, Network, Partner, PartnerAccount, PartnerToken
+from altcredit.engine.identity.partner import (
+    Address,
+    Network,
+    Partner,
+    PartnerAccount,
+    PartnerOptions,
+    PartnerToken,
+)
 from altcredit.runtime.db import Connection, Reads, Record
 
 # ruff: noqa: S105 - statements with "secret" or "token" in their names, put together from constants here
@@ -132,6 +139,7 @@ SELECT_PARTNER_TOKENS = """
 SELECT partner_id, created_at, revoked_at FROM partner_token
 WHERE revoked_at IS NULL OR revoked_at > $1 ORDER BY created_at DESC
 """
+PARTNER_OPTIONS = "SELECT failure_callbacks, reason_codes FROM partner WHERE partner_id = $1"
 # The hot one, with every request of a partner. No token, no partner: the same row of nothing.
 PARTNER_BY_TOKEN = """
 SELECT p.partner_id, p.name, p.minute_limit, p.failure_callbacks, p.reason_codes
@@ -351,6 +359,11 @@ async def list_partners(db: Connection, *, now: datetime) -> list[PartnerAccount
         PartnerAccount(**{**row, "addresses": tuple(row["addresses"])}, tokens=tuple(tokens.get(row["partner_id"], ())))
         for row in await db.fetch(SELECT_PARTNERS)
     ]
+
+
+async def partner_options(db: Connection, partner_id: str) -> PartnerOptions | None:
+    row = await db.fetchrow(PARTNER_OPTIONS, partner_id)
+    return PartnerOptions(**row) if row else None
 
 
 async def partner_by_token(
