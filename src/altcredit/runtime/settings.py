@@ -68,6 +68,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, _says("File of further librdkafka properties, `name=value` a line (`security.protocol=SASL_SSL`, …).")
     ] = ""
     kafka_topic: Annotated[str, _says("Topic of the relayed events.")] = "altcredit.events"
+    callback_ports: Annotated[str, _says("Comma-separated ports that callbacks may go to; development allows all.")] = (
+        "443,8443"
+    )
+    callback_networks: Annotated[
+        str,
+        _says(
+            "Comma-separated private networks (`10.1.0.0/16`) that callbacks may go to, beside all global addresses; "
+            "development adds loopback."
+        ),
+    ] = ""
+    callback_ca: Annotated[
+        str, _says("Further authorities (PEM) that callback receivers' certificates may be of, beside the system's.")
+    ] = ""
     otlp_endpoint: Annotated[str, _says("OpenTelemetry collector, OTLP over HTTP; empty: tracing is off.")] = ""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _says("Least severe line that is logged.")] = (
         "info"

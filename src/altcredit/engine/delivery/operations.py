@@ -226,6 +226,7 @@ async def list_deliveries(
     partner_id: str,
     request_id: str | None = None,
     state: State | None = None,
+    since: datetime | None = None,
     cursor: str | None = None,
     limit: int = PAGE_ITEMS,
 ) -> Page:
@@ -241,7 +242,7 @@ async def list_deliveries(
             raise DeliveryUnknown(f"{cursor} is no cursor of this list")
         after = (at, cursor)
     found = await store.list_deliveries(
-        db, partner_id, request_id=request_id, state=state, after=after, limit=limit + 1
+        db, partner_id, request_id=request_id, state=state, since=since, after=after, limit=limit + 1
     )
     page = found[:limit]
     return Page(deliveries=page, cursor=page[-1].id if len(found) > limit else None)

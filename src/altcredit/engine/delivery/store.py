@@ -115,8 +115,9 @@ SELECT delivery_id, request_id, webhook_id, kind, state, created_at, next_attemp
 LIST_DELIVERIES = f"""
 {_DELIVERY}
 WHERE partner_id = $1 AND ($2::text IS NULL OR request_id = $2) AND ($3::text IS NULL OR state = $3)
-  AND ($4::timestamptz IS NULL OR (created_at, delivery_id) < ($4, $5))
-ORDER BY created_at DESC, delivery_id DESC LIMIT $6
+  AND ($4::timestamptz IS NULL OR created_at >= $4)
+  AND ($5::timestamptz IS NULL OR (created_at, delivery_id) < ($5, $6))
+ORDER BY created_at DESC, delivery_id DESC LIMIT $7
 """
 SELECT_POSITION = "SELECT created_at FROM delivery WHERE partner_id = $1 AND delivery_id = $2"
 SELECT_ATTEMPTS = """
@@ -276,10 +277,11 @@ async def list_deliveries(
     *,
     request_id: str | None,
     state: State | None,
+    since: datetime | None,
     after: tuple[datetime, str] | None,
     limit: int,
 ) -> tuple[Delivery, ...]:
-    rows = await db.fetch(LIST_DELIVERIES, partner_id, request_id, state, *(after or (None, None)), limit)
+    rows = await db.fetch(LIST_DELIVERIES, partner_id, request_id, state, since, *(after or (None, None)), limit)
     attempts: dict[str, list[Attempt]] = {row["delivery_id"]: [] for row in rows}
     for row in await db.fetch(SELECT_ATTEMPTS, list(attempts)) if attempts else ():
         values = dict(row)

@@ -10,6 +10,7 @@ from altcredit.engine.underwriting.application import (
     subject_of,
 )
 from altcredit.engine.underwriting.bands import band_of, decided_pd
+from altcredit.engine.underwriting.callback import Callback, CallbackResponse, stamp
 from altcredit.engine.underwriting.catalogue import CATALOGUE, REQUIRED, WITHHELD
 from altcredit.engine.underwriting.decision import Decision, Outcome, decide, inputs_sha256
 from altcredit.engine.underwriting.features import Feature, features
@@ -49,6 +50,8 @@ __all__ = [
     "Address",
     "Application",
     "Authorizations",
+    "Callback",
+    "CallbackResponse",
     "Case",
     "Contact",
     "Decision",
@@ -93,5 +96,6 @@ __all__ = [
     "rehearsal",
     "rehearsed",
     "screen",
+    "stamp",
     "subject_of",
 ]

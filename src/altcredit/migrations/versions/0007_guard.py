@@ -50,6 +50,7 @@ CREATE TABLE callback_secret (
 CREATE INDEX callback_secret_by_partner ON callback_secret (partner_id);
 
 -- One callback to be delivered. `leased_until`: a worker is sending it; a dead worker's lease runs out.
+-- `tries` since the delivery, or its replay, began; `gives_up_at` is set with the first of them.
 CREATE TABLE delivery (
     delivery_id     text PRIMARY KEY,
     partner_id      text NOT NULL,
@@ -60,7 +61,7 @@ CREATE TABLE delivery (
     state           text NOT NULL CHECK (state IN ('pending', 'delivered', 'failed')),
     created_at      timestamptz NOT NULL,
     next_attempt_at timestamptz,
-    gives_up_at     timestamptz NOT NULL,
+    gives_up_at     timestamptz,
     leased_until    timestamptz,
     attempts        integer NOT NULL DEFAULT 0,
     tries           integer NOT NULL DEFAULT 0,
@@ -71,6 +72,7 @@ CREATE INDEX delivery_due ON delivery (partner_id, next_attempt_at) WHERE state 
 CREATE INDEX delivery_leased ON delivery (partner_id, leased_until) WHERE leased_until IS NOT NULL;
 CREATE INDEX delivery_by_partner ON delivery (partner_id, created_at DESC, delivery_id DESC);
 CREATE INDEX delivery_by_request ON delivery (request_id);
+CREATE INDEX delivery_undelivered ON delivery (created_at) WHERE state <> 'delivered';
 
 CREATE TABLE delivery_attempt (
     delivery_id text NOT NULL REFERENCES delivery ON DELETE CASCADE,
