@@ -28,6 +28,7 @@ check: setup
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/bandit -q -lll -r src connector/src -c pyproject.toml
 	$(BIN)/python -m tools.breaking spec/altscore.openapi.json <($(BIN)/altcredit openapi)
+	$(BIN)/python -m tools.breaking spec/guard.openapi.json <($(BIN)/altcredit openapi --product guard)
 
 test: setup
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not long"
@@ -41,6 +42,7 @@ bench: setup
 
 spec: setup
 	$(BIN)/altcredit openapi > spec/altscore.openapi.json
+	$(BIN)/altcredit openapi --product guard > spec/guard.openapi.json
 
 docs: setup
 	$(BIN)/python -m tools.settings_table > docs/settings.md

@@ -34,7 +34,7 @@ def page() -> str:
         "| Command | What it does |",
         "|---|---|",
     ]
-    return "\n".join([*head, *_walk(build({}, bytes), ("altcredit",))]) + "\n"
+    return "\n".join([*head, *_walk(build({}, lambda product: product.encode()), ("altcredit",))]) + "\n"
 
 
 if __name__ == "__main__":

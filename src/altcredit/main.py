@@ -3,6 +3,7 @@
 import sys
 
 from altcredit.cli import app
+from altcredit.cli.openapi import Product
 from altcredit.runtime.settings import Settings
 
 
@@ -11,11 +12,12 @@ def run() -> None:
     sys.exit(app.main(sys.argv[1:], {"api": serve_api, "worker": run_worker}, openapi_document))
 
 
-def openapi_document() -> bytes:
-    """Return AltScore's OpenAPI 3.1 document."""
-    from altcredit.api.altscore.surface import document
+def openapi_document(product: Product) -> bytes:
+    """Return a product's OpenAPI 3.1 document."""
+    from altcredit.api.altscore import surface as altscore
+    from altcredit.api.guard import surface as guard
 
-    return document()
+    return guard.document() if product == "guard" else altscore.document()
 
 
 def serve_api(settings: Settings) -> None:

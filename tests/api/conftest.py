@@ -1,4 +1,4 @@
-"""AltScore over real HTTPS: one server and one database a test run, every test with clients and shops of its own."""
+"""Both products over real HTTPS: one server and one database a test run, every test with clients and shops of its own."""
 
 import asyncio
 import hashlib
@@ -150,6 +150,14 @@ class Installation:
         token = answer.json()["access_token"]
         return self.client(authorization=f"Bearer {token}", **{"x-client-id": issued.client_id})
 
+    async def partner(self, *addresses: str, **options: Any) -> identity.IssuedPartner:
+        """Add a GUARD partner, which calls from loopback unless said otherwise."""
+        async with self.platform.database.transaction() as db:
+            return await identity.add_partner(
+                db, keyring=self.platform.keyring, name="Partner", actor="test", now=datetime.now(UTC),
+                addresses=addresses or ("127.0.0.1/32",), **options,
+            )  # fmt: skip
+
     async def shop(self, *, gst: bool = True) -> Shop:
         number = next(self.numbers)
         phone = hashlib.sha256(f"91900000{number:04d}".encode()).hexdigest()
@@ -239,12 +247,11 @@ def a_standing(shop: Shop, **changes: Any) -> scoring.Standing:
     return scoring.Standing(**{**fields, **changes})
 
 
-@pytest.fixture(scope="session")
-async def altscore(server: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
-    """A running AltScore: both listeners over real TLS, its own database, development keys and certificates."""
-    home = tmp_path_factory.mktemp("home")
+@asynccontextmanager
+async def installed(server: str, home: Path, **changes: Any) -> AsyncIterator[Installation]:
+    """Lend an installation: both listeners over real TLS, its own database, development keys and certificates."""
     async with new_database(server) as dsn:
-        settings = Settings(home=str(home), port=0, admin_port=0, database_url=dsn, log_level="error")
+        settings = Settings(home=str(home), port=0, admin_port=0, database_url=dsn, log_level="error", **changes)
         async with opened(settings, dsn) as platform:
             tls = Tls.open(settings, keyring=platform.keyring, now=datetime.now(UTC))
             ready: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
@@ -257,3 +264,10 @@ async def altscore(server: str, tmp_path_factory: pytest.TempPathFactory) -> Asy
             yield Installation(platform, where, authority)
             stop.set()
             await serving
+
+
+@pytest.fixture(scope="session")
+async def altscore(server: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
+    """A running installation, as AltScore's clients see it."""
+    async with installed(server, tmp_path_factory.mktemp("home")) as installation:
+        yield installation

@@ -1,8 +1,9 @@
-"""The ASGI application of one listener, made from declared routes."""
+"""The ASGI application of one listener, made from the declared routes of its surfaces."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from starlette.routing import Route as PathRoute
 from starlette.routing import Router
 
@@ -14,8 +15,28 @@ from altcredit.runtime.platform import Platform
 UNKNOWN_PATH = "*"
 
 
-def application(platform: Platform, errors: Errors, routes: Iterable[Route]) -> Any:
-    """Return an ASGI application that serves ``routes`` and answers everything else in the same error body."""
+class Surface(msgspec.Struct, frozen=True, kw_only=True):
+    """One product's routes and its table of errors, which also answers unknown paths ``under`` its own."""
+
+    errors: Errors
+    routes: Sequence[Route]
+    under: str = ""
+
+
+def application(platform: Platform, *surfaces: Surface) -> Any:
+    """Return an ASGI application that serves the surfaces; the first answers whatever is under none of the others."""
+    endpoints: dict[str, Endpoint] = {}
+    for surface in surfaces:
+        served = _endpoints(platform, surface.errors, surface.routes)
+        assert not endpoints.keys() & served.keys(), f"two surfaces serve {endpoints.keys() & served.keys()}"
+        endpoints |= served
+    unknown = {surface.under: Endpoint(platform, surface.errors, UNKNOWN_PATH, {}) for surface in surfaces}
+    default: Any = _HttpOnly(unknown.pop(surfaces[0].under), unknown)
+    patterns = [PathRoute(path, endpoint) for path, endpoint in endpoints.items() if "{" in path]
+    return _Paths(endpoints, Router(patterns, redirect_slashes=False, default=default))
+
+
+def _endpoints(platform: Platform, errors: Errors, routes: Iterable[Route]) -> dict[str, Endpoint]:
     paths: dict[str, dict[str, Route]] = {}
     for route in routes:
         methods = paths.setdefault(route.path, {})
@@ -23,10 +44,7 @@ def application(platform: Platform, errors: Errors, routes: Iterable[Route]) -> 
         methods[route.method] = route
         if route.method == "GET":
             methods["HEAD"] = route
-    endpoints = {path: Endpoint(platform, errors, path, methods) for path, methods in paths.items()}
-    default: Any = _HttpOnly(Endpoint(platform, errors, UNKNOWN_PATH, {}))
-    patterns = [PathRoute(path, endpoint) for path, endpoint in endpoints.items() if "{" in path]
-    return _Paths(endpoints, Router(patterns, redirect_slashes=False, default=default))
+    return {path: Endpoint(platform, errors, path, methods) for path, methods in paths.items()}
 
 
 class _Paths:
@@ -42,13 +60,16 @@ class _Paths:
 
 
 class _HttpOnly:
-    """Answers unknown paths, and closes what is not HTTP."""
+    """Answers unknown paths, each in its surface's way, and closes what is not HTTP."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
+    def __init__(self, otherwise: Endpoint, under: Mapping[str, Endpoint]) -> None:
+        self.otherwise = otherwise
+        self.under = under
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            await self.endpoint(scope, receive, send)
+            place = f"{scope['path']}/"
+            found = (endpoint for root, endpoint in self.under.items() if place.startswith(f"{root}/"))
+            await next(found, self.otherwise)(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})

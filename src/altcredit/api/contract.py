@@ -19,9 +19,10 @@ from altcredit.runtime.platform import Platform
 from altcredit.runtime.quotas import Allowance
 from altcredit.runtime.refusal import Detail, Refusal
 
-Language = Literal["en", "hi"]
+Language = Literal["en", "hi", "pt"]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _LANGUAGE = re.compile(r"\s*([A-Za-z-]+|\*)\s*(?:;\s*q=([01](?:\.\d{0,3})?))?\s*")
 
 
@@ -59,7 +60,13 @@ class Call:
         "scope",
     )
 
-    def __init__(self, platform: Platform, scope: MutableMapping[str, Any], now: datetime) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        scope: MutableMapping[str, Any],
+        now: datetime,
+        languages: tuple[Language, ...] = ("en",),
+    ) -> None:
         self.platform = platform
         self.scope = scope
         self.now = now
@@ -67,12 +74,28 @@ class Call:
         sent = self.headers.get("x-request-id", "")
         self.client_request_id: str | None = sent if _REQUEST_ID.fullmatch(sent) else None
         self.request_id: str = self.client_request_id or new_id("req")
-        self.language: Language = preferred_language(self.headers.get("accept-language", ""))
+        self.language: Language = preferred_language(self.headers.get("accept-language", ""), languages)
         self.path: dict[str, str] = scope.get("path_params", {})
         self.query: bytes = scope.get("query_string", b"")
         self.body: bytes = b""
         self.caller: Caller | None = None
         self.allowance: Allowance | None = None
+
+    def idempotency_key(self, header: str) -> str | None:
+        """
+        Return the key that ``header`` carries, None without one.
+
+        X-Request-ID is a trace identifier first: one that is malformed was replaced, and is no key (contract A4). Any
+        other header is there for its key alone: 1 to 255 visible ASCII characters.
+
+        :raises BodyMalformed: the header is there, but carries no key.
+        """
+        if header == "X-Request-ID":
+            return self.client_request_id
+        sent = self.headers.get(header.lower())
+        if sent is not None and not _KEY.fullmatch(sent):
+            raise BodyMalformed(details=(Detail(header, "must be 1 to 255 visible ASCII characters"),))
+        return sent
 
 
 def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -85,17 +108,19 @@ def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 @lru_cache(maxsize=64)  # clients send few different ones
-def preferred_language(accept: str) -> Language:
-    """Return the language of Accept-Language (RFC 9110, 12.5.4) that this product speaks; English otherwise."""
-    best: Language = "en"
+def preferred_language(accept: str, languages: tuple[Language, ...]) -> Language:
+    """Return the one of ``languages`` that Accept-Language (RFC 9110, 12.5.4) asks for most; the first otherwise."""
+    best = languages[0]
     weight = 0.0
     for part in accept.split(","):
         match = _LANGUAGE.fullmatch(part)
         if match is None:
             continue
         tag, q = match[1].lower().split("-")[0], float(match[2] or 1)
-        if tag in ("en", "hi") and q > weight:
-            best, weight = ("hi" if tag == "hi" else "en"), q
+        if q > weight:
+            for language in languages:
+                if language == tag:
+                    best, weight = language, q
     return best
 
 
@@ -130,6 +155,31 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, str]
 
 
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A parameter in the path of a POST or PUT, which the handler reads from ``call.path``."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+
+
+class Callback(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What is sent to the caller's own address afterwards: an OpenAPI callback.
+
+    ``url`` says in words where to; ``headers`` are sent with ``body``, and ``expected`` says what each answer means.
+    """
+
+    name: str
+    url: str
+    summary: str
+    description: str
+    body: type
+    example: Any
+    headers: tuple[Header, ...]
+    expected: dict[str, str]
+
+
 class Nothing(msgspec.Struct, frozen=True):
     """A request without body or parameters."""
 
@@ -140,11 +190,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     ``asks`` is read from the JSON body of POST and PUT, and from path and query otherwise. ``credentials`` are
     alternatives (OR) of proofs needed together (AND); none means that the route is public. ``writes`` runs the handler
-    in one transaction, committed before the answer is sent; ``replays`` stores the answer under X-Request-ID
-    (contract A4). ``decodes`` is false where the handler reads
-    the body itself and ``asks`` only describes it. ``judges_body`` looks at the raw bytes before they are read as JSON.
-    ``limits`` are the published quotas (requests by window); ``peeks`` tells what is left of them when a request is
-    refused before it is counted.
+    in one transaction, committed before the answer is sent; ``replays`` names the header under whose key the answer is
+    stored and given again (contract A4, U7). ``decodes`` is false where the handler reads the body itself and ``asks``
+    only describes it. ``judges_body`` looks at the raw bytes before they are read as JSON; ``examines`` finds in the
+    JSON object what types cannot say, whether or not the rest of it fits. ``limits`` are the published quotas (requests
+    by window); ``takes`` counts a well-formed request before the handler runs; ``peeks`` tells what is left when a
+    request is refused before it is counted.
     """
 
     method: Literal["GET", "POST", "PUT"]
@@ -161,16 +212,26 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     credentials: tuple[Credential, ...] = ()
     refusals: tuple[type[Refusal], ...] = ()
     headers: tuple[Header, ...] = ()
+    places: tuple[Place, ...] = ()
     writes: bool = False
-    replays: bool = False
+    replays: str = ""
     max_body: int = 64 * 1024
     judges_body: Callable[[Call], Awaitable[None]] | None = None
+    examines: Callable[[dict[str, Any]], tuple[Detail, ...]] | None = None
     refuses_malformed: Callable[[tuple[Detail, ...]], Refusal] | None = None
+    takes: Callable[[Call], Awaitable[Allowance]] | None = None
     peeks: Callable[[Call], Awaitable[Allowance | None]] | None = None
     limits: dict[str, int] = msgspec.field(default_factory=dict)
     links: dict[str, Link] = msgspec.field(default_factory=dict)
+    callbacks: tuple[Callback, ...] = ()
+    example: Any = None
     media: str = "application/json"
     hidden: bool = False
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a JSON body is asked for."""
+        return self.method != "GET" and self.asks is not Nothing
 
 
 # What any route may refuse before its own rules are asked.

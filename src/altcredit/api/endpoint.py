@@ -1,8 +1,8 @@
 """
 Runs a declared route: one path for every request.
 
-The order of refusals is contract A2: credentials in the headers, size and form of the body, then what the handler
-says (quota, consent, the rest).
+The order of refusals is contract A2 and U1: credentials in the headers, size and form of the body, quota, then what the
+handler says.
 """
 
 import time
@@ -67,7 +67,7 @@ class Endpoint:
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
         """Answer one request: refusals by the table of errors, everything else as the bug it is."""
         started = time.perf_counter()
-        call = Call(self.platform, scope, clock.now())
+        call = Call(self.platform, scope, clock.now(), self.errors.languages)
         method = scope["method"]
         route = self.routes.get(method)
         with telemetry.span(self.path, method, call.headers) as span:
@@ -97,11 +97,14 @@ class Endpoint:
         if route.credentials:
             await _identify(route, call)
         asked = await _asked(route, call, receive)
+        key = _key(route, call)
+        if route.takes is not None:
+            call.allowance = await route.takes(call)
         if not route.writes:
             return _reply(route, await route.handler(call, asked), call.allowance)
         async with self.platform.database.transaction() as db:
             call.db = db
-            return await _replayed(route, call, asked)
+            return await _replayed(route, call, asked, key)
 
     async def _refuse(self, route: Route | None, call: Call, problem: Exception) -> Reply:
         if isinstance(problem, UNAVAILABLE):
@@ -141,16 +144,38 @@ async def _asked(route: Route, call: Call, receive: Any) -> Any:
     if route.method == "GET":
         return _parameters(route, call)
     call.body = await _body(receive, call, route.max_body)
+    if not route.has_body:
+        return None
     if call.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         raise MediaTypeUnsupported
     if route.judges_body is not None:
         await route.judges_body(call)
     if not route.decodes:
         return None
+    return _decoded(route, call.body)
+
+
+def _decoded(route: Route, body: bytes) -> Any:
+    asked: Any = None
+    details: tuple[Detail, ...] = ()
     try:
-        return decode(call.body, route.asks)
+        asked = decode(body, route.asks)
     except Malformed as problem:
-        raise _malformed(route, problem.details) from problem
+        details = problem.details
+    if route.examines is not None:
+        details += route.examines(_object(body))
+    if details:
+        raise _malformed(route, details)
+    return asked
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that a body is, however wrong it may be otherwise; an empty one where it is none."""
+    try:
+        tree = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return {}
+    return tree if isinstance(tree, dict) else {}
 
 
 def _malformed(route: Route, details: tuple[Detail, ...]) -> Refusal:
@@ -176,7 +201,7 @@ def _parameters(route: Route, call: Call) -> Any:
         missing = text.partition("missing required field `")[2].rstrip("`")
         name = path.rstrip("`") or (f"$.{missing}" if missing else "$")
         raise _malformed(route, (Detail(name, text),)) from problem
-    types = {field.name: field.type for field in msgspec.structs.fields(route.asks)}
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(route.asks)}
     unlike = [name for name, value in values.items() if name in types and not matches(value, types[name])]
     if unlike:
         raise _malformed(route, tuple(Detail(f"$.{name}", NO_FULL_MATCH) for name in unlike))
@@ -203,13 +228,19 @@ async def _body(receive: Any, call: Call, limit: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def _replayed(route: Route, call: Call, asked: Any) -> Reply:
-    key = None
-    if route.replays and call.client_request_id and call.caller:
-        key = idempotency.Key(call.caller.id, call.scope["path"], call.client_request_id)
+def _key(route: Route, call: Call) -> idempotency.Key | None:
+    if not route.replays or call.caller is None:
+        return None
+    sent = call.idempotency_key(route.replays)
+    return None if sent is None else idempotency.Key(call.caller.id, call.scope["path"], sent)
+
+
+async def _replayed(route: Route, call: Call, asked: Any, key: idempotency.Key | None) -> Reply:
+    if key is not None:
         stored = await idempotency.claim(call.db, key=key, body=call.body, now=call.now)
         if stored is not None:
-            return Reply(stored.status, stored.answer, [(b"idempotency-replayed", b"true")])
+            replayed = (b"idempotency-replayed", b"true")
+            return Reply(stored.status, stored.answer, [replayed, *allowance_headers(call.allowance)])
     reply = _reply(route, await route.handler(call, asked), call.allowance)
     if key is not None:
         await idempotency.store(call.db, key=key, status=reply.status, answer=reply.body)

@@ -8,6 +8,7 @@ import msgspec
 from altcredit.api.contract import (
     BodyMalformed,
     BodyTooLarge,
+    Callback,
     Credential,
     Header,
     MediaTypeUnsupported,
@@ -20,16 +21,6 @@ from altcredit.runtime.quotas import RateLimitExceeded
 from altcredit.runtime.refusal import Refusal
 
 _REF = "#/components/schemas/{name}"
-_REQUEST_ID = Header(
-    name="X-Request-ID",
-    description="Trace identifier, echoed; on state-changing requests also an idempotency key for 24 hours.",
-    schema={"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
-)
-_LANGUAGE = Header(
-    name="Accept-Language",
-    description="`en` (default) or `hi`: language of messages and labels.",
-    schema={"type": "string"},
-)
 _ECHOED = {"X-Request-ID": {"description": "The request's identifier.", "schema": {"type": "string"}}}
 _LIMITS = {
     name: {"description": text, "schema": {"type": kind}}
@@ -40,6 +31,12 @@ _LIMITS = {
         ("X-RateLimit-Policy", "Which window that is.", "string"),
     )
 }
+_REPLAYED = {
+    "Idempotency-Replayed": {
+        "description": "`true`: the answer that an earlier request with this key got; nothing was done again.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
 _RETRY = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 
 
@@ -48,8 +45,9 @@ def document(
 ) -> Any:
     """Return the document as plain dicts and lists, ready for JSON."""
     shown = [route for route in routes if not route.hidden]
-    types = {route.asks for route in shown if route.method != "GET" and msgspec.structs.fields(route.asks)}
+    types = {route.asks for route in shown if route.has_body}
     types |= {route.answers for route in shown if isinstance(route.answers, type)} | {ErrorAnswer}
+    types |= {callback.body for route in shown for callback in route.callbacks}
     _, schemas = msgspec.json.schema_components(sorted(types, key=lambda t: t.__name__), ref_template=_REF)
     paths: dict[str, Any] = {}
     for route in shown:
@@ -70,24 +68,61 @@ def _operation(route: Route, errors: Errors) -> dict[str, Any]:
         "tags": [route.tag],
         "summary": route.summary,
         "security": [{scheme.name: [] for scheme in one.schemes} for one in route.credentials],
-        "parameters": [*_path_and_query(route), *(_header(one) for one in (*route.headers, _REQUEST_ID, _LANGUAGE))],
+        "parameters": [*_path_and_query(route), *(_header(one) for one in _headers(route, errors))],
         "responses": _responses(route, errors),
     }
     if route.limits:
         operation["x-rate-limits"] = route.limits
     if route.description:
         operation["description"] = route.description
-    if route.method != "GET":
-        operation["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": _ref(route.asks)}},
-        }
+    if route.has_body:
+        content: dict[str, Any] = {"schema": _ref(route.asks)}
+        if route.example is not None:
+            content["example"] = route.example
+        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+    if route.callbacks:
+        operation["callbacks"] = {one.name: {one.url: {"post": _callback(one)}} for one in route.callbacks}
     return operation
+
+
+def _callback(callback: Callback) -> dict[str, Any]:
+    return {
+        "summary": callback.summary,
+        "description": callback.description,
+        "security": [],
+        "parameters": [_header(one) for one in callback.headers],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _ref(callback.body), "example": callback.example}},
+        },
+        "responses": {status: {"description": meaning} for status, meaning in callback.expected.items()},
+    }
+
+
+def _headers(route: Route, errors: Errors) -> list[Header]:
+    """Return the headers that a route reads beyond its credentials: its own, and those that every route reads."""
+    one, *others = errors.languages
+    said = "Trace identifier, echoed; made up where it is absent or malformed."
+    if route.replays == "X-Request-ID":
+        said = "Trace identifier, echoed; also an idempotency key for 24 hours."
+    spoken = f"`{one}` (default) or {', '.join(f'`{other}`' for other in others)}: language of messages and labels."
+    return [
+        *route.headers,
+        Header(
+            name="X-Request-ID",
+            description=said,
+            schema={"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+        ),
+        Header(name="Accept-Language", description=spoken),
+    ]
 
 
 def _path_and_query(route: Route) -> list[dict[str, Any]]:
     if route.method != "GET":
-        return []
+        return [
+            {"name": one.name, "in": "path", "required": True, "description": one.description, "schema": one.schema}
+            for one in route.places
+        ]
     parameters = []
     _, schemas = msgspec.json.schema_components([route.asks], ref_template=_REF)
     for name, schema in schemas.get(route.asks.__name__, {}).get("properties", {}).items():
@@ -112,7 +147,7 @@ def _header(header: Header) -> dict[str, Any]:
 
 
 def _responses(route: Route, errors: Errors) -> dict[str, Any]:
-    headers = _ECHOED | (_LIMITS if route.limits else {})
+    headers = _ECHOED | (_LIMITS if route.limits else {}) | (_REPLAYED if route.replays else {})
     success: dict[str, Any] = {"description": "Done.", "headers": headers}
     if isinstance(route.answers, type):
         success["content"] = {route.media: {"schema": _ref(route.answers)}}
@@ -146,8 +181,10 @@ def _responses(route: Route, errors: Errors) -> dict[str, Any]:
 
 def _errors(route: Route, errors: Errors) -> list[Error]:
     refusals: list[type[Refusal]] = [*_credential_refusals(route.credentials), *route.refusals]
-    if route.method != "GET":
+    if route.has_body:
         refusals += [BodyMalformed, BodyTooLarge, MediaTypeUnsupported]
+    elif route.method != "GET":
+        refusals.append(BodyTooLarge)
     elif msgspec.structs.fields(route.asks):
         refusals.append(BodyMalformed)
     if route.replays:

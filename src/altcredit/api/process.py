@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import uvloop
 
-from altcredit.api.altscore.surface import ERROR_TABLE, ROUTES
-from altcredit.api.app import application
+from altcredit.api.altscore import surface as altscore
+from altcredit.api.app import Surface, application
+from altcredit.api.guard import surface as guard
 from altcredit.api.service import HEALTH, METRICS
 from altcredit.runtime import clock, log, telemetry
 from altcredit.runtime.platform import Platform, opened
@@ -65,8 +66,12 @@ async def serve_platform(
 ) -> None:
     """Serve both listeners until ``stop`` is set. What is not declared for a listener does not exist on it."""
     settings = platform.settings
-    public: Any = application(platform, ERROR_TABLE, (*ROUTES, *HEALTH))
-    admin: Any = application(platform, ERROR_TABLE, (*HEALTH, METRICS))
+    public: Any = application(
+        platform,
+        Surface(errors=altscore.ERROR_TABLE, routes=(*altscore.ROUTES, *HEALTH)),
+        Surface(errors=guard.ERROR_TABLE, routes=guard.ROUTES, under=guard.ROOT),
+    )
+    admin: Any = application(platform, Surface(errors=altscore.ERROR_TABLE, routes=(*HEALTH, METRICS)))
 
     def bound(where: Sequence[tuple[str, int]]) -> None:
         (host, port), (admin_host, admin_port) = where

@@ -4,7 +4,19 @@ from collections.abc import Callable, Mapping, Sequence
 
 import cyclopts
 
-from altcredit.cli import clients, database, demo, doctor, governance, keys, openapi, pipeline, serve, sources
+from altcredit.cli import (
+    clients,
+    database,
+    demo,
+    doctor,
+    governance,
+    keys,
+    openapi,
+    partners,
+    pipeline,
+    serve,
+    sources,
+)
 from altcredit.cli.output import errors
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
@@ -14,17 +26,17 @@ FAILED, USAGE, REFUSED, INTERRUPTED = 1, 2, 3, 130
 Role = Callable[[Settings], None]
 
 
-def build(roles: Mapping[str, Role], document: Callable[[], bytes]) -> cyclopts.App:
-    """Return the command tree; ``roles`` are what ``serve --role`` can run, ``document`` the published contract."""
+def build(roles: Mapping[str, Role], document: Callable[[openapi.Product], bytes]) -> cyclopts.App:
+    """Return the command tree; ``roles`` are what ``serve --role`` can run, ``document`` gives a published contract."""
     app = cyclopts.App(name="altcredit", help="Consented, explained credit decisions from alternative data.")
-    for group in (clients, keys, governance, pipeline, sources, database, doctor, demo):
+    for group in (clients, partners, keys, governance, pipeline, sources, database, doctor, demo):
         group.register(app)
     serve.register(app, roles)
     openapi.register(app, document)
     return app
 
 
-def main(arguments: Sequence[str], roles: Mapping[str, Role], document: Callable[[], bytes]) -> int:
+def main(arguments: Sequence[str], roles: Mapping[str, Role], document: Callable[[openapi.Product], bytes]) -> int:
     """Run one command and return its exit code."""
     try:
         result = build(roles, document)(

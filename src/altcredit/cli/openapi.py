@@ -1,15 +1,25 @@
-"""``altcredit openapi``: the published contract."""
+"""``altcredit openapi``: the published contracts."""
 
 import sys
 from collections.abc import Callable
+from typing import Literal
 
 import cyclopts
 
+Product = Literal["altscore", "guard"]
 
-def register(app: cyclopts.App, document: Callable[[], bytes]) -> None:
+
+def register(app: cyclopts.App, document: Callable[[Product], bytes]) -> None:
     """Add the command to the tree; ``document`` is the API's, which the command line may not import itself."""
 
     @app.command
-    def openapi() -> None:
-        """Print AltScore's OpenAPI 3.1 document."""
-        sys.stdout.buffer.write(document())
+    def openapi(*, product: Product = "altscore") -> None:
+        """
+        Print a product's OpenAPI 3.1 document.
+
+        Parameters
+        ----------
+        product: Product
+            altscore or guard.
+        """
+        sys.stdout.buffer.write(document(product))

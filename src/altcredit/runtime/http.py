@@ -14,13 +14,16 @@ import asyncio
 import ipaddress
 import ssl
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Self, cast
 
 import httptools
 import msgspec
 
+from altcredit.runtime.certificates import Authority
 from altcredit.runtime.destinations import Lookups, NotSent, Resolve, Rules, Target, is_allowed, parsed
+from altcredit.runtime.keys import Keyring
 from altcredit.runtime.settings import Settings, SettingsInvalid
 
 EXCHANGE_SECONDS = 15.0
@@ -176,6 +179,14 @@ class Sender:
         except (OSError, UnicodeError) as error:
             raise SettingsInvalid(f"ALTCREDIT_CALLBACK_CA: {error}") from error
         return cls(rules=Rules.of(settings), context=context)
+
+    @classmethod
+    def of(cls, settings: Settings, *, keyring: Keyring, now: datetime) -> Self:
+        """Make the sender of this installation; in development it trusts the installation's own authority too."""
+        authority = None
+        if settings.environment == "development":
+            authority = Authority.open(settings, keyring=keyring, now=now).pem
+        return cls.open(settings, authority_pem=authority)
 
     async def close(self) -> None:
         """Close all connections."""

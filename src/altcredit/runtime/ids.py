@@ -1,5 +1,8 @@
 import secrets
+import string
 import uuid
+
+_LETTERS_AND_DIGITS = string.ascii_letters + string.digits
 
 
 def new_id(prefix: str) -> str:
@@ -15,3 +18,8 @@ def new_uuid() -> str:
 def new_secret() -> str:
     """Return 256 random bits as 64 hex digits, for secrets that are given to a client once."""
     return secrets.token_hex(32)
+
+
+def new_token() -> str:
+    """Return 64 random letters and digits (381 bits), the form of a partner's token (contract U9)."""
+    return "".join(secrets.choice(_LETTERS_AND_DIGITS) for _ in range(64))

@@ -60,7 +60,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     client_ca: Annotated[
         str, _says("Authority of distributors' client certificates (PEM); empty: the built-in one.")
     ] = ""
-    trusted_proxies: Annotated[str, _says("Comma-separated addresses that may send Client-Cert (RFC 9440).")] = ""
+    trusted_proxies: Annotated[
+        str, _says("Comma-separated addresses that may send Client-Cert, Forwarded and X-Forwarded-For for clients.")
+    ] = ""
     kafka_bootstrap: Annotated[str, _says("Kafka brokers `host:port,…` that events are relayed to; empty: none.")] = ""
     kafka_properties: Annotated[
         str, _says("File of further librdkafka properties, `name=value` a line (`security.protocol=SASL_SSL`, …).")

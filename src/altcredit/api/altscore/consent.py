@@ -192,7 +192,7 @@ ROUTES = (
         credentials=(service("consent:grant"),),
         refusals=(consent.RetailerUnknown, consent.RetailerAmbiguous, consent.LenderUnknown),
         writes=True,
-        replays=True,
+        replays="X-Request-ID",
         links={
             "show": Link(operation="showConsent", parameters={"consent_id": "/consent_id"}),
             "check": Link(operation="checkConsent", parameters={"retailer_id": "/retailer_id"}),
@@ -211,7 +211,7 @@ ROUTES = (
         credentials=(service("consent:revoke"),),
         refusals=(consent.ConsentUnknown,),
         writes=True,
-        replays=True,
+        replays="X-Request-ID",
         links={"show": Link(operation="showConsent", parameters={"consent_id": "/consent_id"})},
     ),
     Route(

@@ -2,7 +2,8 @@
 
 from altcredit.api.altscore.credentials import ScopeMissing, TokenMissing
 from altcredit.api.altscore.score import RetailerIdInvalid
-from altcredit.api.refusals import Error
+from altcredit.api.contract import Unavailable
+from altcredit.api.refusals import COMMON, Error
 from altcredit.engine import consent, identity, ingestion, retailers, scoring
 from altcredit.runtime import tokens
 from altcredit.runtime.peer import ClientCertMalformed
@@ -116,7 +117,5 @@ ERRORS: dict[type[Refusal], Error] = {
         "स्कोर के लिए व्यापार का डेटा पर्याप्त नहीं है।",
     ),
     # 503: not now
-    ingestion.LakeUnavailable: Error(
-        503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable.", "सेवा अभी उपलब्ध नहीं है।"
-    ),
+    ingestion.LakeUnavailable: COMMON[Unavailable],
 }

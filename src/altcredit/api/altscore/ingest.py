@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 
 from altcredit.api.altscore.credentials import DISTRIBUTOR, DISTRIBUTOR_SIGNED, SIGNATURE_V2
+from altcredit.api.altscore.languages import spoken
 from altcredit.api.contract import Call, Header, Link, Route
 from altcredit.engine import identity, ingestion
 from altcredit.engine.consent import timestamp
@@ -169,13 +170,13 @@ async def status(call: Call, asked: StatusRequest) -> StatusAnswer:
                 row=record.row_number,
                 code=problem.code,
                 field=problem.path,
-                message=ingestion.message(problem.code, call.language),
+                message=ingestion.message(problem.code, spoken(call)),
             )
             for record in found.records
             for problem in record.problems
         ],
         warnings=[
-            Warned(code=one.code, field=one.path, message=ingestion.message(one.code, call.language))
+            Warned(code=one.code, field=one.path, message=ingestion.message(one.code, spoken(call)))
             for one in found.warnings
         ],
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from altcredit.api.altscore.credentials import LENDER
+from altcredit.api.altscore.languages import spoken
 from altcredit.api.contract import BodyMalformed, Call, Link, Route
 from altcredit.engine import consent, retailers, scoring
 from altcredit.runtime.quotas import Allowance
@@ -188,8 +189,8 @@ def _reason(reason: Any, call: Call) -> ReasonCode:
         rank=reason.rank,
         label_en=code.label_en,
         label_hi=code.label_hi,
-        label=code.label(call.language),
-        tip=code.tip(call.language),
+        label=code.label(spoken(call)),
+        tip=code.tip(spoken(call)),
         impact_points=reason.impact_points,
     )
 

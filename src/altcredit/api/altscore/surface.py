@@ -5,10 +5,11 @@ import msgspec
 from altcredit.api import openapi
 from altcredit.api.altscore import auth, consent, ingest, score
 from altcredit.api.altscore.errors import ERRORS
+from altcredit.api.altscore.languages import LANGUAGES
 from altcredit.api.contract import Call, Nothing, Raw, Route
 from altcredit.api.refusals import Errors
 
-ERROR_TABLE = Errors(ERRORS)
+ERROR_TABLE = Errors(ERRORS, languages=LANGUAGES, challenge="Bearer")
 
 _OPERATIONS = (*auth.ROUTES, *ingest.ROUTES, *consent.ROUTES, *score.ROUTES)
 

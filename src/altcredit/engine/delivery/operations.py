@@ -15,7 +15,7 @@ import msgspec
 from altcredit.engine import audit
 from altcredit.engine.delivery import store
 from altcredit.engine.delivery.callback import Attempt, Endpoint, IssuedSecrets, Kind, Page
-from altcredit.engine.delivery.retry import State
+from altcredit.engine.delivery.retry import FIRST_PAUSE, GIVEN_UP_AFTER, State
 from altcredit.engine.delivery.sending import BODY, SECRET, Clock, post_signed, unsealed, wake
 from altcredit.engine.delivery.signature import Kind as KeyKind
 from altcredit.engine.delivery.signature import public_text, secret_text
@@ -50,12 +50,21 @@ class DeliveryUnknown(Refusal):
 
 
 async def submit(
-    db: Connection, *, keyring: Keyring, partner_id: str, request_id: str, kind: Kind, body: bytes, now: datetime
+    db: Connection,
+    *,
+    keyring: Keyring,
+    partner_id: str,
+    request_id: str,
+    kind: Kind,
+    body: bytes,
+    withheld: bool = False,
+    now: datetime,
 ) -> str:
     """
     Have a body delivered to the partner, if and when the caller's transaction commits; return the delivery's id.
 
-    Without an active endpoint it stays pending until there is one.
+    Without an active endpoint it stays pending until there is one. ``withheld``: the first attempt counts as failed
+    without being made, which is how the sandbox lets a partner see a retry (contract U8).
     """
     delivery_id = ids.new_id("dlv")
     await store.insert_delivery(
@@ -68,7 +77,9 @@ async def submit(
         sealed=keyring.seal(body, owner=partner_id, purpose=BODY),
         now=now,
     )
-    await wake(db, partner_id)
+    if withheld:
+        await store.withhold(db, delivery_id, now=now, again_at=now + FIRST_PAUSE, gives_up_at=now + GIVEN_UP_AFTER)
+    await wake(db, partner_id, after=FIRST_PAUSE if withheld else None)
     return delivery_id
 
 
@@ -226,6 +237,7 @@ async def list_deliveries(
     partner_id: str,
     request_id: str | None = None,
     state: State | None = None,
+    since: datetime | None = None,
     cursor: str | None = None,
     limit: int = PAGE_ITEMS,
 ) -> Page:
@@ -241,7 +253,7 @@ async def list_deliveries(
             raise DeliveryUnknown(f"{cursor} is no cursor of this list")
         after = (at, cursor)
     found = await store.list_deliveries(
-        db, partner_id, request_id=request_id, state=state, after=after, limit=limit + 1
+        db, partner_id, request_id=request_id, state=state, since=since, after=after, limit=limit + 1
     )
     page = found[:limit]
     return Page(deliveries=page, cursor=page[-1].id if len(found) > limit else None)

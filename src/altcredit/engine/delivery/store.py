@@ -66,6 +66,13 @@ INSERT_DELIVERY = """
 INSERT INTO delivery (delivery_id, partner_id, request_id, webhook_id, kind, sealed, state, created_at, next_attempt_at)
 VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $7)
 """
+WITHHOLD = """
+WITH done AS (
+    UPDATE delivery SET attempts = 1, tries = 1, next_attempt_at = $3, gives_up_at = $4 WHERE delivery_id = $1
+)
+INSERT INTO delivery_attempt (delivery_id, number, at, problem, latency_ms)
+VALUES ($1, 1, $2, 'kept back by the sandbox', 0)
+"""
 # $2 now, $3 end of the lease, $4 how many may be under way, $5 when to give up what is tried for the first time.
 # One row comes back at least: when the rest is due, and when the leases of others end.
 CLAIM = """
@@ -115,8 +122,9 @@ SELECT delivery_id, request_id, webhook_id, kind, state, created_at, next_attemp
 LIST_DELIVERIES = f"""
 {_DELIVERY}
 WHERE partner_id = $1 AND ($2::text IS NULL OR request_id = $2) AND ($3::text IS NULL OR state = $3)
-  AND ($4::timestamptz IS NULL OR (created_at, delivery_id) < ($4, $5))
-ORDER BY created_at DESC, delivery_id DESC LIMIT $6
+  AND ($4::timestamptz IS NULL OR created_at >= $4)
+  AND ($5::timestamptz IS NULL OR (created_at, delivery_id) < ($5, $6))
+ORDER BY created_at DESC, delivery_id DESC LIMIT $7
 """
 SELECT_POSITION = "SELECT created_at FROM delivery WHERE partner_id = $1 AND delivery_id = $2"
 SELECT_ATTEMPTS = """
@@ -241,6 +249,12 @@ async def insert_delivery(
     await db.execute(INSERT_DELIVERY, delivery_id, partner_id, request_id, webhook_id, kind, sealed, now)
 
 
+async def withhold(
+    db: Connection, delivery_id: str, *, now: datetime, again_at: datetime, gives_up_at: datetime
+) -> None:
+    await db.execute(WITHHOLD, delivery_id, now, again_at, gives_up_at)
+
+
 async def claim(
     db: Connection, partner_id: str, *, now: datetime, leased_until: datetime, at_once: int, gives_up_at: datetime
 ) -> Claim:
@@ -276,10 +290,11 @@ async def list_deliveries(
     *,
     request_id: str | None,
     state: State | None,
+    since: datetime | None,
     after: tuple[datetime, str] | None,
     limit: int,
 ) -> tuple[Delivery, ...]:
-    rows = await db.fetch(LIST_DELIVERIES, partner_id, request_id, state, *(after or (None, None)), limit)
+    rows = await db.fetch(LIST_DELIVERIES, partner_id, request_id, state, since, *(after or (None, None)), limit)
     attempts: dict[str, list[Attempt]] = {row["delivery_id"]: [] for row in rows}
     for row in await db.fetch(SELECT_ATTEMPTS, list(attempts)) if attempts else ():
         values = dict(row)

@@ -1,4 +1,7 @@
-"""Who may call: lenders and services by secret and token, distributors by certificate, key and signature."""
+"""
+Who may call: lenders and services by secret and token, distributors by certificate, key and signature, partners by
+token and address.
+"""
 
 from altcredit.engine.identity.client import (
     SCOPES,
@@ -49,12 +52,38 @@ from altcredit.engine.identity.operations import (
     set_limits,
     withdraw_signing_key,
 )
-from altcredit.engine.identity.store import distributor_names, is_active, lender_names, list_clients, list_distributors
+from altcredit.engine.identity.partner import (
+    AddressesInvalid,
+    IssuedPartner,
+    Partner,
+    PartnerAccount,
+    PartnerNotAuthorized,
+    PartnerOptions,
+    PartnerToken,
+    PartnerUnknown,
+)
+from altcredit.engine.identity.partners import (
+    add_partner,
+    partner_by_token,
+    partner_options,
+    rotate_partner_token,
+    set_partner,
+    set_partner_addresses,
+)
+from altcredit.engine.identity.store import (
+    distributor_names,
+    is_active,
+    lender_names,
+    list_clients,
+    list_distributors,
+    list_partners,
+)
 from altcredit.engine.identity.token import AccessToken, issue_access_token
 
 __all__ = [
     "SCOPES",
     "AccessToken",
+    "AddressesInvalid",
     "ApiKey",
     "ApiKeyInvalid",
     "CertificatePin",
@@ -73,11 +102,19 @@ __all__ = [
     "IdTaken",
     "IssuedClient",
     "IssuedDistributor",
+    "IssuedPartner",
     "LimitInvalid",
+    "Partner",
+    "PartnerAccount",
+    "PartnerNotAuthorized",
+    "PartnerOptions",
+    "PartnerToken",
+    "PartnerUnknown",
     "ScopeUnknown",
     "SignatureInvalid",
     "add_distributor",
     "add_lender",
+    "add_partner",
     "add_service",
     "authenticate_client",
     "deny_token",
@@ -89,16 +126,22 @@ __all__ = [
     "lender_names",
     "list_clients",
     "list_distributors",
+    "list_partners",
+    "partner_by_token",
+    "partner_options",
     "revocation_list",
     "revoke_certificate",
     "revoke_key",
     "rewrap_secrets",
     "rotate_client_secret",
     "rotate_distributor",
+    "rotate_partner_token",
     "rotate_signing_keys",
     "set_client_status",
     "set_distributor",
     "set_limits",
+    "set_partner",
+    "set_partner_addresses",
     "verify_payload_signature",
     "withdraw_signing_key",
 ]

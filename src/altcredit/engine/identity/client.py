@@ -14,7 +14,7 @@ SCOPES = frozenset({"consent:grant", "consent:check", "consent:revoke"})
 MINUTE_LIMIT = 100  # section 09: requests a minute, and a day, per lender
 DAY_LIMIT = 5_000
 
-_ID = re.compile(r"(lender|svc|dist)_[A-Za-z0-9]{1,60}")
+_ID = re.compile(r"(lender|svc|dist|partner)_[A-Za-z0-9]{1,60}")
 
 
 class IdInvalid(Refusal):

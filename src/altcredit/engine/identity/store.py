@@ -5,7 +5,15 @@ from typing import Any
 from altcredit.engine.identity.client import Client, Kind, Status
 from altcredit.engine.identity.credentials import Account
 from altcredit.engine.identity.distributor import ApiKey, CertificatePin, DistributorAccount, IssuedDistributor
-from altcredit.runtime.db import Connection, Record
+from altcredit.engine.identity.partner import (
+    Address,
+    Network,
+    Partner,
+    PartnerAccount,
+    PartnerOptions,
+    PartnerToken,
+)
+from altcredit.runtime.db import Connection, Reads, Record
 
 # ruff: noqa: S105 - statements with "secret" or "token" in their names, put together from constants here
 
@@ -108,6 +116,36 @@ def _client(row: Record) -> Client:
 IS_ACTIVE = """
 SELECT EXISTS (SELECT FROM client WHERE client_id = $1 AND status = 'active')
    AND NOT EXISTS (SELECT FROM denied_token WHERE jti = $2)
+"""
+
+INSERT_PARTNER = """
+INSERT INTO partner (partner_id, name, addresses, minute_limit, created_at) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (partner_id) DO NOTHING RETURNING partner_id
+"""
+SET_PARTNER = """
+UPDATE partner SET status = COALESCE($2, status), addresses = COALESCE($3, addresses),
+                   minute_limit = COALESCE($4, minute_limit),
+                   failure_callbacks = COALESCE($5, failure_callbacks), reason_codes = COALESCE($6, reason_codes)
+WHERE partner_id = $1 RETURNING partner_id
+"""
+INSERT_PARTNER_TOKEN = "INSERT INTO partner_token (token_hmac, partner_id, created_at) VALUES ($1, $2, $3)"
+END_PARTNER_TOKENS = _END_OLDER.format(table="partner_token", key="token_hmac", owner="partner_id")
+SELECT_PARTNERS = """
+SELECT partner_id, name, status, addresses::text[] AS addresses, minute_limit, failure_callbacks, reason_codes,
+       created_at
+FROM partner ORDER BY created_at, partner_id
+"""
+SELECT_PARTNER_TOKENS = """
+SELECT partner_id, created_at, revoked_at FROM partner_token
+WHERE revoked_at IS NULL OR revoked_at > $1 ORDER BY created_at DESC
+"""
+PARTNER_OPTIONS = "SELECT failure_callbacks, reason_codes FROM partner WHERE partner_id = $1"
+# The hot one, with every request of a partner. No token, no partner: the same row of nothing.
+PARTNER_BY_TOKEN = """
+SELECT p.partner_id, p.name, p.minute_limit, p.failure_callbacks, p.reason_codes
+FROM partner_token t JOIN partner p USING (partner_id)
+WHERE t.token_hmac = $1 AND (t.revoked_at IS NULL OR t.revoked_at > $3)
+  AND p.status = 'active' AND $2::inet <<= ANY (p.addresses::inet[])
 """
 LENDER_NAMES = """
 SELECT client_id, name FROM client WHERE client_id = ANY ($1) AND kind = 'lender' AND status = 'active'
@@ -272,3 +310,64 @@ async def lender_names(db: Connection, *, lender_ids: Sequence[str]) -> dict[str
 async def distributor_names(db: Connection, *, distributor_ids: Sequence[str]) -> dict[str, str]:
     """Return the names of those of the distributors that are known, by id."""
     return {row["distributor_id"]: row["name"] for row in await db.fetch(DISTRIBUTOR_NAMES, list(distributor_ids))}
+
+
+async def insert_partner(
+    db: Connection,
+    partner_id: str,
+    *,
+    name: str,
+    addresses: Sequence[Network],
+    minute_limit: int,
+    created_at: datetime,
+) -> bool:
+    """Return whether the id was free."""
+    values = (name, list(addresses), minute_limit, created_at)
+    return await db.fetchval(INSERT_PARTNER, partner_id, *values) is not None
+
+
+async def set_partner(
+    db: Connection,
+    partner_id: str,
+    *,
+    status: Status | None = None,
+    addresses: Sequence[Network] | None = None,
+    minute_limit: int | None = None,
+    failure_callbacks: bool | None = None,
+    reason_codes: bool | None = None,
+) -> bool:
+    """Change what is not None. Return whether there is such a partner, whose row is then locked."""
+    values = (status, addresses and list(addresses), minute_limit, failure_callbacks, reason_codes)
+    return await db.fetchval(SET_PARTNER, partner_id, *values) is not None
+
+
+async def insert_partner_token(db: Connection, partner_id: str, *, token_hmac: bytes, now: datetime) -> None:
+    await db.execute(INSERT_PARTNER_TOKEN, token_hmac, partner_id, now)
+
+
+async def end_partner_tokens(db: Connection, partner_id: str, *, until: datetime, now: datetime) -> None:
+    await db.execute(END_PARTNER_TOKENS, partner_id, until, now)
+
+
+async def list_partners(db: Connection, *, now: datetime) -> list[PartnerAccount]:
+    """Return all partners with their live tokens' times, the oldest first."""
+    tokens: dict[str, list[PartnerToken]] = {}
+    for row in await db.fetch(SELECT_PARTNER_TOKENS, now):
+        token = PartnerToken(created_at=row["created_at"], revoked_at=row["revoked_at"])
+        tokens.setdefault(row["partner_id"], []).append(token)
+    return [
+        PartnerAccount(**{**row, "addresses": tuple(row["addresses"])}, tokens=tuple(tokens.get(row["partner_id"], ())))
+        for row in await db.fetch(SELECT_PARTNERS)
+    ]
+
+
+async def partner_options(db: Connection, partner_id: str) -> PartnerOptions | None:
+    row = await db.fetchrow(PARTNER_OPTIONS, partner_id)
+    return PartnerOptions(**row) if row else None
+
+
+async def partner_by_token(
+    reads: Reads, *, token_hmac: bytes, address: Address | None, now: datetime
+) -> Partner | None:
+    row = await reads.fetchrow(PARTNER_BY_TOKEN, token_hmac, address, now)
+    return Partner(**row) if row else None

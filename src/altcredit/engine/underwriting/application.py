@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from altcredit.engine.sources import Subject
+
 Occupation = Literal[
     "Company Employee", "Retired", "Self-Employment", "Public Sector", "Multiple sources of income", "Other"
 ]
@@ -66,6 +68,20 @@ class Application(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     srd: ReportedData | None = None
     authorizations: Authorizations | None = None
     contact: Contact | None = None
+
+
+def subject_of(application: Application) -> Subject:
+    """Return whom the sources are asked about, and by what authorisations."""
+    address = application.srd.address if application.srd else None
+    contact = application.contact or Contact()
+    given = msgspec.to_builtins(application.authorizations) if application.authorizations else {}
+    return Subject(
+        cpf=application.cpf,
+        zip_code=address.zip_code if address else None,
+        phone=contact.phone,
+        device_id=contact.device_id,
+        authorisations={name: reference for name, reference in given.items() if reference is not None},
+    )
 
 
 def is_cpf(text: str) -> bool:

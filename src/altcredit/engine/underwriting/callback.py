@@ -4,8 +4,6 @@ from datetime import UTC, datetime
 
 import msgspec
 
-NOT_CALCULATED = -1
-
 
 class CallbackResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """The decision. ``score``, ``riskBand`` and ``limit`` are -1 together, or real together."""
@@ -39,18 +37,18 @@ def body(
     started_at: datetime,
     finished_at: datetime,
     cost_saving: bool,
-    pd: float | None,
-    risk_band: int | None,
-    limit_brl: int | None,
+    score: float,
+    risk_band: int,
+    limit_brl: int,
     reason_codes: tuple[str, ...] = (),
     failed: bool = False,
 ) -> bytes:
-    """Return the callback's JSON. Without a PD all three figures are -1 (contract U5)."""
+    """Return the callback's JSON. ``score``, ``risk_band`` and ``limit_brl`` are -1 all three or none (contract U5)."""
     response = CallbackResponse(
         cost_saving_enabled=cost_saving,
-        score=NOT_CALCULATED if pd is None else pd,
-        risk_band=NOT_CALCULATED if risk_band is None else risk_band,
-        limit=NOT_CALCULATED if limit_brl is None else limit_brl,
+        score=score if score >= 0 else int(score),  # -1, as published, and not -1.0
+        risk_band=risk_band,
+        limit=limit_brl,
         reason_codes=reason_codes,
     )
     return msgspec.json.encode(

@@ -12,9 +12,10 @@ from typing import Literal
 import msgspec
 
 from altcredit.engine.underwriting.application import Application, is_cpf
+from altcredit.engine.underwriting.decision import NONE, Decision, Outcome
+from altcredit.engine.underwriting.reasons import CODES, Reason
 
 Environment = Literal["development", "sandbox", "production"]
-Outcome = Literal["filtered", "not_calculable", "approved", "rejected"]
 
 
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +92,31 @@ def rehearsal(application: Application, *, environment: Environment) -> Rehearsa
     if desired is None or desired < 200:
         return found
     return msgspec.structs.replace(found, limit_brl=min(found.limit_brl, int(desired // 50) * 50))
+
+
+def rehearsed(found: Rehearsal) -> Decision:
+    """Return an outcome of the sandbox as a decision, which says that no policy and no model stand behind it."""
+    return Decision(
+        outcome=found.outcome,
+        score=NONE if found.pd is None else found.pd,
+        risk_band=NONE if found.risk_band is None else found.risk_band,
+        limit=NONE if found.limit_brl is None else found.limit_brl,
+        rejected_by="band" if found.outcome == "rejected" else None,
+        knocked_out_by=None,
+        bounds=None,
+        reasons=tuple(
+            Reason(code=code, direction=CODES[code].direction, rank=rank, impact=None)
+            for rank, code in enumerate(found.reasons, start=1)
+        ),
+        screening=None,
+        sources={},
+        sources_missing=(),
+        model_version=None,
+        model_sha256=None,
+        expert_only=False,
+        policy_version="sandbox",
+        inputs_sha256="",
+    )
 
 
 def _row(cpf: str) -> int:

@@ -1,0 +1,1 @@
+"""GUARD: card underwriting for partners, one module a part of the specification."""
