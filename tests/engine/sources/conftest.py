@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import new_database
 
 from altcredit.engine import sources
 from altcredit.engine.sources import Clients, Finding, Subject
@@ -30,6 +31,15 @@ _numbers = itertools.count(1)
 def request_id() -> str:
     """Return the id of a new application."""
     return f"req_{next(_numbers):016x}"
+
+
+@pytest.fixture(scope="session")
+async def database(server: str) -> AsyncIterator[Database]:
+    """Open pools on one database for all tests of sources: each has a partner and applications of its own."""
+    async with new_database(server) as dsn:
+        pools = await Database.connect(dsn, connections=8)
+        yield pools
+        await pools.close()
 
 
 class Clock:
@@ -95,12 +105,13 @@ class Asking:
         self.keyring = keyring
         self.clients = clients
         self.clock = clock
+        self.partner = f"partner_{next(_numbers)}"
 
     async def __call__(
         self,
         *names: str,
         request: str | None = None,
-        partner: str = "partner_1",
+        partner: str | None = None,
         subject: Subject = SUBJECT,
         clients: Clients | None = None,
     ) -> dict[str, Finding]:
@@ -109,7 +120,7 @@ class Asking:
             keyring=self.keyring,
             clients=clients or self.clients,
             request_id=request or request_id(),
-            partner_id=partner,
+            partner_id=partner or self.partner,
             subject=subject,
             names=names,
             clock=self.clock,

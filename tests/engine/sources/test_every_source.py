@@ -56,9 +56,10 @@ async def test_what_was_answered_is_not_asked_again(source: Source, asking: Aski
 
 
 async def test_no_answer_lies_in_the_database_in_clear(source: Source, asking: Asking, database: Database) -> None:
-    await asking(source.name)
+    request = request_id()
+    await asking(source.name, request=request)
     async with database.transaction() as db:
-        row = str(await db.fetchrow("SELECT * FROM source_query")).encode()
+        row = str(await db.fetchrow("SELECT * FROM source_query WHERE request_id = $1", request)).encode()
     assert SUBJECT.cpf.encode() not in row
     for name in msgspec.structs.asdict(person(source.name, SUBJECT)):
         assert name.encode() not in row.replace(source.name.encode(), b"")
@@ -83,7 +84,7 @@ async def test_a_copy_is_free_while_valid_and_for_the_same_partner_alone(
     assert (copy.copied, copy.price_centavos, copy.answer) == (True, 0, first.answer)
     assert (await asking(source.name, request=request))[source.name] == copy  # by a replay, too
     assert _calls(simulator, source) == 1
-    other = (await asking(source.name, partner="partner_2"))[source.name]
+    other = (await asking(source.name, partner=asking.partner + "b"))[source.name]
     assert (other.copied, _calls(simulator, source)) == (False, 2)
     clock.move(timedelta(seconds=2))
     late = (await asking(source.name))[source.name]
@@ -140,7 +141,7 @@ async def test_a_question_in_doubt_keeps_its_key_and_says_so(
 async def test_every_kind_of_garbage_fails_cleanly(source: Source, asking: Asking, simulator: SourceServer) -> None:
     _behave(simulator, source, garbage_rate=1)
     for number in range(8):
-        finding = (await asking(source.name, partner=f"partner_{number}"))[source.name]
+        finding = (await asking(source.name, partner=f"{asking.partner}_{number}"))[source.name]
         assert (finding.state, finding.answer) == ("failed", None)
         assert finding.problem is not None
         assert len(finding.problem) < 120

@@ -36,13 +36,19 @@ def read(status: int, body: bytes, *, source: Source, terms: Terms) -> Any:
         return source.unknown
     if status != 200:
         raise Unusable(f"status {status}")
-    answer = _mapped(tree, terms.mapping) if terms.mapping else tree
-    if answer.keys().isdisjoint(source.answer.__struct_fields__):
+    if not _holds_anything(tree, source, terms):
         raise Unusable("its answer holds nothing that it was asked for")  # else `{}` would mean: nothing on record
     try:
-        return msgspec.convert(answer, source.answer)
+        return msgspec.convert(_mapped(tree, terms.mapping) if terms.mapping else tree, source.answer)
     except msgspec.ValidationError as error:
         raise Unusable(_problem(str(error))) from error
+
+
+def _holds_anything(tree: dict[str, Any], source: Source, terms: Terms) -> bool:
+    if not terms.mapping:
+        return not tree.keys().isdisjoint(source.answer.__struct_fields__)
+    paths = (rule if isinstance(rule, str) else rule.path for rule in terms.mapping.values())
+    return any(_at(tree, path) is not _ABSENT for path in paths if path is not None)
 
 
 def _problem(text: str) -> str:
