@@ -2,7 +2,8 @@
 What a new OpenAPI document breaks for those who use the old one (API-ALTSCORE-001, section 10).
 
 Breaking: an endpoint, method or answer field removed; a field's type changed; a request field or parameter newly
-required; an authentication scheme changed; a published limit reduced. Additions are not. Run it as
+required; an authentication scheme changed; a published limit reduced; a callback, a header of one, or a field of its
+body removed, or its type changed. Additions are not. Run it as
 ``python -m tools.breaking OLD NEW``: it prints one line a break and exits with 1 if there is any.
 """
 
@@ -37,6 +38,7 @@ def _operation(before: Json, after: Json, old: Json, new: Json) -> Iterator[str]
             yield f"limit {name} reduced"
     yield from _parameters(before, after)
     yield from _request(before, after, old, new)
+    yield from _callbacks(before, after, old, new)
     for status, response in before["responses"].items():
         if status.startswith("2"):
             if status not in after["responses"]:
@@ -86,6 +88,26 @@ def _request(before: Json, after: Json, old: Json, new: Json) -> Iterator[str]:
         other = now.get("properties", {}).get(name)
         if other is not None and not _types(schema, old) <= _types(other, new):
             yield f"request field {name} changed its type"
+
+
+def _callbacks(before: Json, after: Json, old: Json, new: Json) -> Iterator[str]:
+    """Who receives a callback stands where a client stands with an answer: what it relies on must stay."""
+    was, now = (dict(_sent(one.get("callbacks", {}))) for one in (before, after))
+    for name, callback in was.items():
+        other = now.get(name)
+        if other is None:
+            yield f"callback {name} removed"
+            continue
+        headers = [{one["name"] for one in each.get("parameters", [])} for each in (callback, other)]
+        yield from (f"callback {name}: header {lost} removed" for lost in sorted(headers[0] - headers[1]))
+        bodies = (_schema(callback["requestBody"]), _schema(other["requestBody"]))
+        yield from _answer(*bodies, old, new, f"callback {name}", ())
+
+
+def _sent(callbacks: Json) -> Iterator[tuple[str, Json]]:
+    for name, by_url in callbacks.items():
+        for methods in by_url.values():
+            yield name, methods["post"]
 
 
 def _answer(was: Json, now: Json, old: Json, new: Json, where: str, seen: tuple[str, ...]) -> Iterator[str]:

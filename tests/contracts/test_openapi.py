@@ -11,20 +11,28 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from tools.breaking import breaks
 
 from altcredit.api.altscore.surface import document
+from altcredit.api.guard import surface as guard
 
-COMMITTED = Path(__file__).parents[2] / "spec" / "altscore.openapi.json"
+SPEC = Path(__file__).parents[2] / "spec"
+UNDERWRITINGS = "/api/partner/credit/cards/underwritings"
 
-
-def test_the_document_is_valid_openapi() -> None:
-    assert list(OpenAPIV31SpecValidator(json.loads(document())).iter_errors()) == []
-
-
-def test_the_committed_document_is_the_one_that_is_served() -> None:
-    assert COMMITTED.read_bytes() == document(), "run `make spec`"
+products = pytest.mark.parametrize(("product", "made"), [("altscore", document), ("guard", guard.document)])
 
 
-def test_the_served_document_breaks_nobody() -> None:
-    assert breaks(json.loads(COMMITTED.read_bytes()), json.loads(document())) == []
+@products
+def test_the_document_is_valid_openapi(product: str, made: Callable[[], bytes]) -> None:
+    assert list(OpenAPIV31SpecValidator(json.loads(made())).iter_errors()) == []
+
+
+@products
+def test_the_committed_document_is_the_one_that_is_served(product: str, made: Callable[[], bytes]) -> None:
+    assert (SPEC / f"{product}.openapi.json").read_bytes() == made(), "run `make spec`"
+
+
+@products
+def test_the_served_document_breaks_nobody(product: str, made: Callable[[], bytes]) -> None:
+    committed = (SPEC / f"{product}.openapi.json").read_bytes()
+    assert breaks(json.loads(committed), json.loads(made())) == []
 
 
 def _drop_endpoint(document: Any) -> None:
@@ -109,4 +117,44 @@ def test_an_addition_breaks_nothing(change: Callable[[Any], None]) -> None:
     old = json.loads(document())
     new = copy.deepcopy(old)
     change(new)
+    assert breaks(old, new) == []
+
+
+def _callback(document: Any) -> Any:
+    ((_, sent),) = document["paths"][UNDERWRITINGS]["post"]["callbacks"]["result"].items()
+    return sent["post"]
+
+
+def _drop_callback(document: Any) -> None:
+    del document["paths"][UNDERWRITINGS]["post"]["callbacks"]
+
+
+def _drop_callback_field(document: Any) -> None:
+    del document["components"]["schemas"]["CallbackResponse"]["properties"]["riskBand"]
+
+
+def _change_callback_type(document: Any) -> None:
+    document["components"]["schemas"]["CallbackResponse"]["properties"]["limit"]["type"] = "string"
+
+
+def _drop_callback_header(document: Any) -> None:
+    parameters = _callback(document)["parameters"]
+    parameters[:] = [one for one in parameters if one["name"] != "webhook-id"]
+
+
+@pytest.mark.parametrize("change", [_drop_callback, _drop_callback_field, _change_callback_type, _drop_callback_header])
+def test_a_callback_that_breaks_its_receivers_is_seen(change: Callable[[Any], None]) -> None:
+    old = json.loads(guard.document())
+    new = copy.deepcopy(old)
+    change(new)
+    assert breaks(old, new)
+
+
+def test_a_callback_may_say_more() -> None:
+    old = json.loads(guard.document())
+    new = copy.deepcopy(old)
+    new["components"]["schemas"]["CallbackResponse"]["properties"]["note"] = {"type": "string"}
+    _callback(new)["parameters"].append(
+        {"name": "X-New", "in": "header", "required": True, "schema": {"type": "string"}}
+    )
     assert breaks(old, new) == []

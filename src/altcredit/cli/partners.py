@@ -1,7 +1,9 @@
 """``altcredit partner``: who may ask GUARD, from where, and where the answers go. Secrets are shown once."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import cyclopts
 
@@ -10,6 +12,9 @@ from altcredit.cli.output import emit, say
 from altcredit.cli.session import run
 from altcredit.runtime import clock
 from altcredit.runtime.platform import Platform
+
+if TYPE_CHECKING:
+    from altcredit.runtime.http import Sender
 
 partners = cyclopts.App(name="partner", help="Partners: who may request underwritings.")
 
@@ -26,12 +31,13 @@ def add_partner(
     name: str,
     *,
     address: Addresses,
+    callback_url: str | None = None,
     partner_id: str | None = None,
     minute: int = 600,
     json: Json = False,
 ) -> None:
     """
-    Add a partner and print its token, once.
+    Add a partner and print its token and webhook secret, once.
 
     Parameters
     ----------
@@ -39,27 +45,141 @@ def add_partner(
         The partner's name.
     address: list[str]
         A network that its requests come from, IPv4 or IPv6 in CIDR notation; repeatable.
+    callback_url: str | None
+        Where results go; it must answer a signed test event now. `set-callback` sets it later.
     partner_id: str | None
         An id of your choice (`partner_…`); made up otherwise.
     minute: int
         Requests a minute.
     """
-    from altcredit.engine import identity
+    from altcredit.engine import delivery, identity
 
-    async def work(platform: Platform) -> Any:
+    async def work(platform: Platform) -> None:
+        now, keyring = clock.now(), platform.keyring
         async with platform.database.transaction() as db:
-            return await identity.add_partner(
+            issued = await identity.add_partner(
                 db,
-                keyring=platform.keyring,
+                keyring=keyring,
                 name=name,
                 addresses=address,
                 partner_id=partner_id,
                 minute_limit=minute,
                 actor=ACTOR,
+                now=now,
+            )
+            secrets = await delivery.issue_secrets(
+                db, keyring=keyring, partner_id=issued.partner_id, actor=ACTOR, now=now
+            )
+        # Before the address is tried: what is shown once must be seen even where that fails.
+        emit({"partner_id": issued.partner_id, "token": issued.token, **_shown(secrets)}, json=json)
+        if callback_url is not None:
+            await _set_callback(platform, issued.partner_id, callback_url)
+
+    run(work)
+
+
+def _shown(secrets: Any) -> dict[str, str]:
+    return {"webhook_secret": secrets.secret, "webhook_public_key": secrets.public_key}
+
+
+@asynccontextmanager
+async def _sender(platform: Platform) -> AsyncIterator["Sender"]:
+    from altcredit.runtime.certificates import Authority
+    from altcredit.runtime.http import Sender
+
+    settings = platform.settings
+    authority = None
+    if settings.environment == "development":
+        authority = Authority.open(settings, keyring=platform.keyring, now=clock.now()).pem
+    sender = Sender.open(settings, authority_pem=authority)
+    try:
+        yield sender
+    finally:
+        await sender.close()
+
+
+async def _set_callback(platform: Platform, partner_id: str, url: str) -> None:
+    from altcredit.engine import delivery
+
+    async with _sender(platform) as sender:
+        await delivery.set_endpoint(
+            platform.database,
+            keyring=platform.keyring,
+            sender=sender,
+            partner_id=partner_id,
+            url=url,
+            actor=ACTOR,
+            clock=clock.now,
+        )
+    say(f"{partner_id}: {url} has answered the test event; callbacks go there.")
+
+
+@partners.command(name="set-callback")
+def set_callback(partner_id: str, url: str) -> None:
+    """
+    Send a partner's callbacks to a URL, once it has answered a signed test event with 2xx.
+
+    Parameters
+    ----------
+    url: str
+        https, on a port that callbacks may go to.
+    """
+    from altcredit.engine import identity
+
+    async def work(platform: Platform) -> None:
+        async with platform.database.transaction() as db:
+            await identity.partner_options(db, partner_id=partner_id)
+        await _set_callback(platform, partner_id, url)
+
+    run(work)
+
+
+@partners.command(name="test-callback")
+def test_callback(partner_id: str, *, json: Json = False) -> int:
+    """Send a signed test event to a partner's callback URL and show how that went; 1 when it did not arrive."""
+    from altcredit.engine import delivery
+
+    async def work(platform: Platform) -> delivery.Attempt:
+        async with _sender(platform) as sender:
+            return await delivery.test_endpoint(
+                platform.database,
+                keyring=platform.keyring,
+                sender=sender,
+                partner_id=partner_id,
+                actor=ACTOR,
+                clock=clock.now,
+            )
+
+    attempt = run(work)
+    emit(attempt, json=json)
+    return 0 if attempt.is_success else 1
+
+
+@partners.command(name="rotate-secret")
+def rotate_secret(partner_id: str, *, overlap_hours: float = 168, json: Json = False) -> None:
+    """
+    Issue a new webhook secret and public key and print them, once; callbacks are signed with both for a while.
+
+    Parameters
+    ----------
+    overlap_hours: float
+        How long callbacks carry the old signatures, too.
+    """
+    from altcredit.engine import delivery, identity
+
+    async def work(platform: Platform) -> Any:
+        async with platform.database.transaction() as db:
+            await identity.partner_options(db, partner_id=partner_id)
+            return await delivery.rotate_secrets(
+                db,
+                keyring=platform.keyring,
+                partner_id=partner_id,
+                overlap=timedelta(hours=overlap_hours),
+                actor=ACTOR,
                 now=clock.now(),
             )
 
-    emit(run(work), json=json)
+    emit({"partner_id": partner_id, **_shown(run(work))}, json=json)
 
 
 @partners.command(name="rotate-token")
