@@ -7,10 +7,9 @@ or running: whoever makes something due queues one, and a drain that ends with s
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from random import SystemRandom
-from typing import Any
 
 import msgspec
 
@@ -71,15 +70,18 @@ async def drain(
     attempts = 0
     try:
         while True:
-            claim, calls = await sending.claim(alone=not running)
-            running |= {asyncio.create_task(call) for call in calls}
+            claim = await sending.claim()
+            if claim is not None:
+                running |= sending.calls(claim)
             if not running:
+                if claim is not None:
+                    await sending.queue_next(claim)
                 return attempts
             done, running = await _some(running)
             attempts += len(done)
             arrived = [task.result() for task in done]
             # What is submitted after a claim has a job of its own; then nothing is left to be seen to.
-            if all(arrived) and not running and claim.due_at is None and claim.lease_ends_at is None:
+            if all(arrived) and not running and claim and claim.due_at is claim.lease_ends_at is None:
                 return attempts
     finally:
         for task in running:
@@ -100,27 +102,30 @@ class _Sending(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     chance: Callable[[], float]
 
-    async def claim(self, *, alone: bool) -> tuple[store.Claim, list[Coroutine[Any, Any, bool]]]:
-        """Lease what may be sent now; when that is nothing and nothing of ours is under way, queue the next drain."""
+    async def claim(self) -> store.Claim | None:
+        """Lease what may be sent now, by one statement."""
         now = self.clock()
-        async with self.database.transaction() as db:
-            found = await store.lock_endpoint(db, self.partner_id, now=now)
-            if found is None or found[0].state == "disabled":
-                return store.Claim(), []
-            endpoint, sealed = found
-            claim = await store.claim(
+        async with self.database.reads.acquire() as db:
+            return await store.claim(
                 db,
                 self.partner_id,
                 now=now,
                 leased_until=now + LEASE,
-                at_once=1 if endpoint.failing_since else AT_ONCE,
+                at_once=AT_ONCE,
                 gives_up_at=now + retry.GIVEN_UP_AFTER,
             )
-            wait = _wait(claim, now)
-            if alone and not claim.deliveries and wait is not None:
+
+    async def queue_next(self, claim: store.Claim) -> None:
+        """Queue the job for when there is something to do again; unless nothing is pending."""
+        wait = _wait(claim, self.clock())
+        if wait is not None:
+            async with self.database.transaction() as db:
                 await wake(db, self.partner_id, after=wait)
-        keys = unsealed(self.keyring, self.partner_id, sealed)
-        return claim, [self.send(one, endpoint, keys) for one in claim.deliveries]
+
+    def calls(self, claim: store.Claim) -> set[asyncio.Task[bool]]:
+        """Begin to send what was claimed."""
+        keys = unsealed(self.keyring, self.partner_id, claim.keys) if claim.deliveries else []
+        return {asyncio.create_task(self.send(one, claim.endpoint, keys)) for one in claim.deliveries}
 
     async def send(self, claimed: store.Claimed, endpoint: Endpoint, keys: list[SigningKey]) -> bool:
         """Make one attempt and record it; tell whether the callback arrived."""

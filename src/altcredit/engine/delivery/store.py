@@ -13,15 +13,6 @@ from altcredit.runtime.keys import Keyring
 _ENDPOINT = "partner_id, url, state, verified_at, failing_since, disabled_at, disabled_reason"
 
 SELECT_ENDPOINT = f"SELECT {_ENDPOINT} FROM callback_endpoint WHERE partner_id = $1"
-# Whoever has this row locked is the only one who claims deliveries of the partner.
-LOCK_ENDPOINT = f"""
-SELECT {_ENDPOINT},
-       ARRAY(SELECT kind FROM callback_secret WHERE partner_id = $1 AND (revoked_at IS NULL OR revoked_at > $2)
-             ORDER BY secret_id) AS kinds,
-       ARRAY(SELECT sealed FROM callback_secret WHERE partner_id = $1 AND (revoked_at IS NULL OR revoked_at > $2)
-             ORDER BY secret_id) AS keys
-FROM callback_endpoint WHERE partner_id = $1 FOR UPDATE
-"""
 UPSERT_ENDPOINT = """
 INSERT INTO callback_endpoint (partner_id, url, state, verified_at) VALUES ($1, $2, 'active', $3)
 ON CONFLICT (partner_id) DO UPDATE
@@ -74,30 +65,45 @@ INSERT INTO delivery_attempt (delivery_id, number, at, problem, latency_ms)
 VALUES ($1, 1, $2, 'kept back by the sandbox', 0)
 """
 # $2 now, $3 end of the lease, $4 how many may be under way, $5 when to give up what is tried for the first time.
-# One row comes back at least: when the rest is due, and when the leases of others end.
-CLAIM = """
-WITH taken AS (
+# No row comes back where the endpoint is not active, or where another claim committed after this statement's snapshot
+# was taken: the row of the endpoint is then read again, and `claims` is no longer what the snapshot says. So leases are
+# counted exactly, in one statement and without a lock that outlives it. Else a row comes back at least: the endpoint,
+# when the rest is due, and when the first lease of somebody else ends.
+CLAIM = f"""
+WITH endpoint AS (
+    UPDATE callback_endpoint SET claims = claims + 1
+    WHERE partner_id = $1 AND state = 'active'
+      AND claims = (SELECT claims FROM callback_endpoint WHERE partner_id = $1)
+    RETURNING {_ENDPOINT}
+), taken AS (
     SELECT delivery_id FROM delivery
-    WHERE partner_id = $1 AND state = 'pending' AND next_attempt_at <= $2
+    WHERE partner_id = $1 AND delivery.state = 'pending' AND next_attempt_at <= $2
       AND (leased_until IS NULL OR leased_until <= $2)
     ORDER BY next_attempt_at
-    LIMIT greatest($4 - (SELECT count(*) FROM delivery WHERE partner_id = $1 AND leased_until > $2), 0)
+    LIMIT coalesce((
+        SELECT greatest(CASE WHEN failing_since IS NULL THEN $4 ELSE 1 END - (
+            SELECT count(*) FROM delivery WHERE partner_id = $1 AND leased_until > $2
+        ), 0) FROM endpoint
+    ), 0)
     FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE delivery SET leased_until = $3, gives_up_at = coalesce(gives_up_at, $5)
     WHERE delivery_id IN (SELECT delivery_id FROM taken)
     RETURNING delivery_id, request_id, webhook_id, sealed, tries, gives_up_at
-), rest AS (
-    SELECT (
+)
+SELECT endpoint.*, claimed.*, (
         SELECT next_attempt_at FROM delivery
-        WHERE partner_id = $1 AND state = 'pending' AND (leased_until IS NULL OR leased_until <= $2)
+        WHERE partner_id = $1 AND delivery.state = 'pending' AND (leased_until IS NULL OR leased_until <= $2)
           AND delivery_id NOT IN (SELECT delivery_id FROM taken)
         ORDER BY next_attempt_at LIMIT 1
     ) AS due_at, (
         SELECT min(leased_until) FROM delivery WHERE partner_id = $1 AND leased_until > $2
-    ) AS lease_ends_at
-)
-SELECT * FROM rest LEFT JOIN claimed ON true
+    ) AS lease_ends_at,
+    ARRAY(SELECT kind FROM callback_secret WHERE partner_id = $1 AND (revoked_at IS NULL OR revoked_at > $2)
+          ORDER BY secret_id) AS kinds,
+    ARRAY(SELECT callback_secret.sealed FROM callback_secret
+          WHERE partner_id = $1 AND (revoked_at IS NULL OR revoked_at > $2) ORDER BY secret_id) AS keys
+FROM endpoint LEFT JOIN claimed ON true
 """
 # A sender that was held up past its lease may report late: what arrived has arrived, and what is settled stays so.
 RECORD = """
@@ -171,9 +177,11 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """What was claimed, when the first of the rest is due, and when the first lease of somebody else ends."""
 
-    deliveries: tuple[Claimed, ...] = ()
-    due_at: datetime | None = None
-    lease_ends_at: datetime | None = None
+    endpoint: Endpoint
+    keys: tuple[Sealed, ...]
+    deliveries: tuple[Claimed, ...]
+    due_at: datetime | None
+    lease_ends_at: datetime | None
 
 
 def _endpoint(row: Record) -> Endpoint:
@@ -183,16 +191,6 @@ def _endpoint(row: Record) -> Endpoint:
 async def select_endpoint(db: Connection, partner_id: str) -> Endpoint | None:
     row = await db.fetchrow(SELECT_ENDPOINT, partner_id)
     return _endpoint(row) if row else None
-
-
-async def lock_endpoint(
-    db: Connection, partner_id: str, *, now: datetime
-) -> tuple[Endpoint, tuple[Sealed, ...]] | None:
-    row = await db.fetchrow(LOCK_ENDPOINT, partner_id, now)
-    if row is None:
-        return None
-    keys = zip(row["kinds"], row["keys"], strict=True)
-    return _endpoint(row), tuple(Sealed(kind=kind, sealed=sealed) for kind, sealed in keys)
 
 
 async def upsert_endpoint(db: Connection, partner_id: str, *, url: str, now: datetime) -> None:
@@ -257,14 +255,21 @@ async def withhold(
 
 async def claim(
     db: Connection, partner_id: str, *, now: datetime, leased_until: datetime, at_once: int, gives_up_at: datetime
-) -> Claim:
-    rows = await db.fetch(CLAIM, partner_id, now, leased_until, at_once, gives_up_at)
+) -> Claim | None:
+    """Lease what is due, as far as there is room; None where the partner has no active endpoint."""
+    while not (rows := await db.fetch(CLAIM, partner_id, now, leased_until, at_once, gives_up_at)):
+        endpoint = await select_endpoint(db, partner_id)
+        if endpoint is None or endpoint.state != "active":
+            return None
+    first = rows[0]
     return Claim(
+        endpoint=_endpoint(first),
+        keys=tuple(Sealed(kind=k, sealed=sealed) for k, sealed in zip(first["kinds"], first["keys"], strict=True)),
         deliveries=tuple(
             Claimed(**{name: row[name] for name in Claimed.__struct_fields__}) for row in rows if row["delivery_id"]
         ),
-        due_at=rows[0]["due_at"],
-        lease_ends_at=rows[0]["lease_ends_at"],
+        due_at=first["due_at"],
+        lease_ends_at=first["lease_ends_at"],
     )
 
 

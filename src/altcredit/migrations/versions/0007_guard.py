@@ -25,6 +25,7 @@ CREATE TABLE partner_token (
 CREATE INDEX partner_token_by_partner ON partner_token (partner_id);
 
 -- Where callbacks go (delivery). `failing_since`: the last attempt failed; such a partner is sent one at a time.
+-- `claims` counts the rounds in which deliveries were leased: each goes by a number that no other has gone by.
 CREATE TABLE callback_endpoint (
     partner_id      text PRIMARY KEY,
     url             text NOT NULL,
@@ -33,6 +34,7 @@ CREATE TABLE callback_endpoint (
     failing_since   timestamptz,
     disabled_at     timestamptz,
     disabled_reason text,
+    claims          bigint NOT NULL DEFAULT 0,
     CHECK ((state = 'disabled') = (disabled_at IS NOT NULL))
 );
 
