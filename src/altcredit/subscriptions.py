@@ -21,8 +21,10 @@ async def relink(db: Connection, event: Event) -> None:
     await jobs.enqueue(db, "consent.relink", {"retailer_ids": sorted(ids)})
 
 
-async def score_everyone(db: Connection, _event: Event) -> None:
-    """Score all retailers by the model that was just promoted, and not wait for the night."""
+async def score_everyone(db: Connection, event: Event) -> None:
+    """Score all retailers by the model that was just promoted, if it is AltScore's, and not wait for the night."""
+    if event.data.get("product", "altscore") != "altscore":  # events from before there were products have none
+        return  # GUARD's worker notices its champions by itself; what was decided stays decided
     await jobs.enqueue(db, "altscore.nightly", {}, dedupe_key="altscore.nightly")
 
 

@@ -214,7 +214,7 @@ async def _train(platform: Platform, shops: int) -> str:
     today = clock.now().date()
     frame = await asyncio.to_thread(lambda: portfolio_frame(seed=11, shops=shops, today=today))
     done = await learn(platform, frame, data_origin="simulated", promote=True, actor=ACTOR, now=clock.now())
-    return f"{done.version}: {done.rows:,} rows, {done.bad_shops} bad shops to learn from"
+    return f"{done.version}: {done.rows:,} rows, {done.bad} bad shops to learn from"
 
 
 def _client(chosen: Settings, cast: Cast) -> httpx2.AsyncClient:

@@ -1,7 +1,7 @@
 """``altcredit consent`` and ``altcredit models``: what was agreed to, and what decides."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import cyclopts
 
@@ -12,6 +12,7 @@ from altcredit.runtime.platform import Platform
 
 consents = cyclopts.App(name="consent", help="Consent records.")
 models = cyclopts.App(name="models", help="Model versions: champion and challengers.")
+Product = Literal["altscore", "guard", "guard_screen"]
 Json = Annotated[bool, cyclopts.Parameter(negative="", help="Print JSON.")]
 
 
@@ -74,17 +75,25 @@ def _export(consent_id: str) -> dict[str, Any]:
 
 
 @models.command(name="list")
-def list_models(*, json: Json = False) -> None:
-    """List the model versions, newest first."""
+def list_models(*, product: Product | None = None, json: Json = False) -> None:
+    """
+    List the model versions, newest first.
+
+    Parameters
+    ----------
+    product: Literal['altscore', 'guard', 'guard_screen'] | None
+        Only those of this product.
+    """
     from altcredit.engine import registry
 
     async def work(platform: Platform) -> Any:
         async with platform.database.transaction() as db:
-            return await registry.list_versions(db)
+            return await registry.list_versions(db, product=product)
 
     rows = [
         {
             "version": one.version,
+            "product": one.product,
             "aliases": list(one.aliases),
             "data_origin": one.data_origin,
             "sha256": one.sha256,
@@ -116,7 +125,7 @@ def approve(version: str, *, person: str) -> None:
 @models.command
 def promote(version: str, *, person: str) -> None:
     """
-    Make a version the champion, effective with the next job.
+    Make a version its product's champion, effective with the next job.
 
     Parameters
     ----------
@@ -136,7 +145,7 @@ def promote(version: str, *, person: str) -> None:
 
 
 @models.command
-def rollback(*, person: str) -> None:
+def rollback(*, person: str, product: Product = "altscore") -> None:
     """
     Put the champion's predecessor back in office.
 
@@ -144,11 +153,13 @@ def rollback(*, person: str) -> None:
     ----------
     person: str
         Who decides.
+    product: Literal['altscore', 'guard', 'guard_screen']
+        Whose champion.
     """
     from altcredit.engine import registry
 
     async def work(platform: Platform) -> Any:
         async with platform.database.transaction() as db:
-            return await registry.rollback(db, actor=f"person:{person}", now=clock.now())
+            return await registry.rollback(db, product=product, actor=f"person:{person}", now=clock.now())
 
     emit(run(work), json=False)

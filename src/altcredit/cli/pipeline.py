@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import cyclopts
 import msgspec
@@ -14,6 +15,10 @@ from altcredit.cli.output import emit, errors, say
 from altcredit.cli.session import run, settings
 from altcredit.runtime import clock
 from altcredit.runtime.platform import Platform
+
+if TYPE_CHECKING:
+    from altcredit.engine.registry import Product
+    from altcredit.pipeline.models import Model
 
 group = cyclopts.App(name="pipeline", help="The lake and the scores made from it.")
 Json = Annotated[bool, cyclopts.Parameter(negative="", help="Print JSON.")]
@@ -93,6 +98,7 @@ def compact() -> None:
 
 def train(
     *,
+    product: Literal["altscore", "guard"] = "altscore",
     simulated: int | None = None,
     legal_basis: str | None = None,
     promote: Flag = False,
@@ -101,52 +107,86 @@ def train(
     """
     Train a model, sign it and register it; compare it with the champion.
 
-    It learns from the ledgers of shops that consented to `model_development`.
+    AltScore learns from the ledgers of shops that consented to `model_development`. GUARD has two models, the full one
+    and the funnel's; without outcomes to learn from, their expert scorecards are registered.
 
     Parameters
     ----------
+    product: Literal['altscore', 'guard']
+        Whose model.
     simulated: int | None
-        Learn from this many simulated shops instead (production refuses such a model).
+        Learn from this many simulated shops or applicants instead (production refuses such a model).
     legal_basis: str | None
         Learn from all ledgers, on this legal basis, which is recorded in the audit log.
     promote: bool
         Make it the champion at once, if the gate and the two-person rule allow.
     """
+    work = partial(_train_altscore, simulated, legal_basis, promote)
+    if product == "guard":
+        work = partial(_train_guard, simulated, promote)
+    emit(run(work), json=json)
+
+
+async def _train_altscore(simulated: int | None, legal_basis: str | None, promote: bool, platform: Platform) -> Any:
+    from altcredit.pipeline import learning
+    from altcredit.pipeline.lake.engine import Lake
+
     today = clock.now().date()
+    with progress() as shown:
+        shown("training frame", 0.0)
+        if simulated is not None:
+            from altcredit.simulator.portfolio import portfolio_frame
 
-    async def work(platform: Platform) -> Any:
-        from altcredit.pipeline import learning
-        from altcredit.pipeline.lake.engine import Lake
+            frame = await asyncio.to_thread(lambda: portfolio_frame(seed=11, shops=simulated, today=today))
+        else:
+            lake = Lake(platform.settings.lake_path)
+            try:
+                frame = await learning.consented_frame(
+                    platform, lake=lake, legal_basis=legal_basis, actor=ACTOR, now=clock.now()
+                )
+            finally:
+                lake.close()
+        return await learning.learn(
+            platform,
+            frame,
+            data_origin="ledgers" if simulated is None else "simulated",
+            promote=promote,
+            actor=ACTOR,
+            now=clock.now(),
+            progress=shown,
+        )
 
-        with progress() as shown:
-            shown("training frame", 0.0)
-            if simulated is not None:
-                from altcredit.simulator.portfolio import portfolio_frame
 
-                frame = await asyncio.to_thread(lambda: portfolio_frame(seed=11, shops=simulated, today=today))
-            else:
-                lake = Lake(platform.settings.lake_path)
-                try:
-                    frame = await learning.consented_frame(
-                        platform, lake=lake, legal_basis=legal_basis, actor=ACTOR, now=clock.now()
-                    )
-                finally:
-                    lake.close()
-            return await learning.learn(
+async def _train_guard(simulated: int | None, promote: bool, platform: Platform) -> Any:
+    from altcredit.pipeline import learning
+    from altcredit.pipeline.models import GUARD, GUARD_SCREEN
+
+    now = clock.now()
+    with progress() as shown:
+        frame = None
+        if simulated is not None:
+            from altcredit.simulator.applicant_portfolio import portfolio_of_applicants
+
+            shown("simulated applicants", 0.0)
+            frame = await asyncio.to_thread(lambda: portfolio_of_applicants(3, simulated, now.date()))
+        return [
+            await learning.learn(
                 platform,
                 frame,
-                data_origin="ledgers" if simulated is None else "simulated",
+                purpose=purpose,
+                data_origin="simulated",
                 promote=promote,
                 actor=ACTOR,
-                now=clock.now(),
+                now=now,
                 progress=shown,
             )
-
-    emit(run(work), json=json)
+            for purpose in (GUARD, GUARD_SCREEN)
+        ]
 
 
 def evaluate(
     *,
+    product: Literal["altscore", "guard", "guard_screen"] = "altscore",
     version: str | None = None,
     shops: int = 3000,
     mechanism: Literal["stress", "till"] = "till",
@@ -155,45 +195,61 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """
-    Grade a model on simulated shops with a known truth, and print the report.
+    Grade a model on simulated shops or applicants with a known truth, and print the report.
 
     Parameters
     ----------
+    product: Literal['altscore', 'guard', 'guard_screen']
+        Whose champion.
     version: str | None
-        The model; the champion otherwise.
+        The model, instead of the champion.
     shops: int
-        How many simulated shops.
+        How many simulated shops or applicants.
     mechanism: Literal['stress', 'till']
-        Which simulation; `till` is written independently of the one that `train --simulated` uses.
+        Which simulation of shops; `till` is written independently of the one that `train --simulated` uses.
     public: bool
         Check the training code on public loan data instead (downloaded by pip, pinned by sha256).
     out: Path | None
-        Write report.json and the plots (SVG, PNG) into this folder.
+        Write report.json and the plots (SVG, PNG) into this folder; for GUARD, report.json.
     """
-    from altcredit.pipeline.models import report as reports
-
     if public:
         from altcredit.pipeline.models.public import evaluate_public
 
         with progress() as shown:
             found_public = evaluate_public(settings().home_path / "cache", now=clock.now(), progress=shown)
         emit(found_public, json=json)
-        return
-    today = clock.now().date()
+    elif product == "altscore":
+        _evaluate_altscore(version, shops, mechanism, out=out, json=json)
+    else:
+        _evaluate_guard(product, version, shops, out=out, json=json)
+
+
+async def _model(platform: Platform, product: "Product", version: str | None) -> "Model":
+    from altcredit.engine import registry
+    from altcredit.pipeline.models import load
+
+    async with platform.database.transaction() as db:
+        wanted = await (
+            registry.get(db, version=version) if version else registry.holder(db, product=product, alias="champion")
+        )
+    return load(
+        platform.settings.home_path / "models" / wanted.path,
+        verify=lambda kid, data, signature: platform.signing.verify("model", kid, data, signature),
+        sha256=wanted.sha256,
+    )
+
+
+def _evaluate_altscore(
+    version: str | None, shops: int, mechanism: Literal["stress", "till"], *, out: Path | None, json: bool
+) -> None:
+    from altcredit.pipeline.models import report as reports
 
     async def work(platform: Platform) -> Any:
-        from altcredit.engine import registry
-        from altcredit.pipeline.models import load
         from altcredit.pipeline.models.evaluate import evaluate as grade
         from altcredit.simulator.portfolio import portfolio_frame
 
-        async with platform.database.transaction() as db:
-            wanted = await (registry.get(db, version=version) if version else registry.holder(db, alias="champion"))
-        model = load(
-            platform.settings.home_path / "models" / wanted.path,
-            verify=lambda kid, data, signature: platform.signing.verify("model", kid, data, signature),
-            sha256=wanted.sha256,
-        )
+        model = await _model(platform, "altscore", version)
+        today = clock.now().date()
         with progress() as shown:
             shown("simulated portfolio", 0.0)
             frame = await asyncio.to_thread(
@@ -215,6 +271,35 @@ def evaluate(
         from rich.console import Console
 
         reports.show(found, Console(highlight=False))
+
+
+def _evaluate_guard(product: "Product", version: str | None, people: int, *, out: Path | None, json: bool) -> None:
+    from altcredit.engine import underwriting
+    from altcredit.pipeline.models import grade as grades
+
+    async def work(platform: Platform) -> Any:
+        from altcredit.simulator.applicant_portfolio import portfolio_of_applicants
+
+        model = await _model(platform, product, version)
+        today = clock.now().date()
+        with progress() as shown:
+            shown("simulated applicants", 0.0)
+            frame = await asyncio.to_thread(lambda: portfolio_of_applicants(97, people, today))
+            shown("figures", 0.5)
+            approved_to = underwriting.POLICY.bands.approved_to
+            return await asyncio.to_thread(lambda: grades.grade(frame, model, approved_to=approved_to))
+
+    found = run(work)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1))
+        say(f"Wrote report.json into {out}.")
+    if json:
+        emit(found, json=True)
+    else:
+        from rich.console import Console
+
+        grades.show(found, Console(highlight=False))
 
 
 def score(retailer_id: str, *, json: Json = False) -> None:

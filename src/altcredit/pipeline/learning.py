@@ -15,7 +15,7 @@ from altcredit.pipeline.features.labels import training_frame
 from altcredit.pipeline.lake import store
 from altcredit.pipeline.lake.engine import Lake
 from altcredit.pipeline.lake.tables import Snapshot
-from altcredit.pipeline.models import Model, Progress, load, save, train
+from altcredit.pipeline.models import ALTSCORE, Model, Progress, Purpose, cold_start, load, save, train
 from altcredit.pipeline.models.compare import compare
 from altcredit.pipeline.models.training import silent
 from altcredit.runtime.platform import Platform
@@ -34,9 +34,11 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     """A registered model version, and what kept it from being compared or promoted."""
 
     version: str
+    product: registry.Product
     kind: Literal["expert", "xgboost"]
     rows: int
-    bad_shops: int
+    bad: int
+    """Distinct shops or applicants that defaulted, among those it was trained on."""
     promoted: bool
 
 
@@ -89,8 +91,9 @@ def as_of_dates(snapshot: Snapshot, *, today: date) -> Sequence[date]:
 
 async def learn(
     platform: Platform,
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | None,
     *,
+    purpose: Purpose = ALTSCORE,
     data_origin: Literal["ledgers", "simulated"],
     promote: bool,
     actor: str,
@@ -98,25 +101,31 @@ async def learn(
     progress: Progress = silent,
 ) -> Learned:
     """
-    Train, save, sign and register a model; compare it with the champion, if there is one; promote it if asked to.
+    Train, save, sign and register a model of a product; compare it with the champion, if there is one; promote it if
+    asked to. Without a frame the expert scorecard is registered as it stands.
 
     :raises FrameInvalid: the frame has no mature label.
     :raises SecondPersonNeeded, GateClosed, NotCompared, OriginUnproven: it may not be promoted; it is registered.
     """
     async with platform.database.transaction() as db:
-        known = await registry.list_versions(db)
+        known = await registry.list_versions(db, product=purpose.product)
     number = len(known) + 1
-    model: Model = await asyncio.to_thread(
-        partial(
-            train,
-            frame,
-            version=f"altscore-xgb-v{number}-prod",
-            expert_version=f"altscore-expert-v{number}",
-            data_origin=data_origin,
-            now=now,
-            progress=progress,
+    expert_version = purpose.expert_name.format(number)
+    if frame is None:
+        model = cold_start(version=expert_version, now=now, purpose=purpose)
+    else:
+        model = await asyncio.to_thread(
+            partial(
+                train,
+                frame,
+                version=purpose.learnt_name.format(number),
+                expert_version=expert_version,
+                purpose=purpose,
+                data_origin=data_origin,
+                now=now,
+                progress=progress,
+            )
         )
-    )
     folder = platform.settings.home_path / "models"
     saved = await asyncio.to_thread(partial(save, model, folder=folder, sign=partial(platform.signing.sign, "model")))
     model = load(folder / saved.path, verify=partial(platform.signing.verify, "model"), sha256=saved.sha256)
@@ -133,16 +142,18 @@ async def learn(
             actor=actor,
             now=now,
         )
-    await _compare(platform, frame, model, actor=actor, now=now)
+    if frame is not None:
+        await _compare(platform, frame, model, actor=actor, now=now)
     if promote:
         async with platform.database.transaction() as db:
             await registry.promote(db, version=version.version, actor=actor, environment=environment, now=now)
     counts = model.card.sample.get("train", {})
     return Learned(
         version=version.version,
+        product=version.product,
         kind=model.card.kind,
-        rows=len(frame),
-        bad_shops=int(counts.get("bad_shops", 0)),
+        rows=0 if frame is None else len(frame),
+        bad=int(counts.get("bad_shops", 0)),
         promoted=promote,
     )
 
@@ -150,7 +161,7 @@ async def learn(
 async def _compare(platform: Platform, frame: pd.DataFrame, model: Model, *, actor: str, now: datetime) -> None:
     async with platform.database.transaction() as db:
         try:
-            against, sha256, path = await registry.champion_artefact(db)
+            against, sha256, path = await registry.champion_artefact(db, product=model.card.product)
         except registry.ModelUnknown:
             return
     folder = platform.settings.home_path / "models" / path

@@ -53,7 +53,8 @@ class Scorer:
         self.policy = policy
         self.lake = Lake(platform.settings.lake_path, threads=threads, engine=engine)
         models = platform.settings.home_path / "models"
-        self.warm = Warm(models, verify=partial(platform.signing.verify, "model"), threads=threads)
+        verify = partial(platform.signing.verify, "model")
+        self.warm = Warm(models, verify=verify, product="altscore", threads=threads)
 
     def close(self) -> None:
         """Close the lake's engine."""

@@ -4,7 +4,12 @@ import msgspec
 import pytest
 from tests.engine.registry.test_registry import GOOD
 
-from altcredit.engine.registry import Comparison, Interval, objections
+from altcredit.engine import registry
+from altcredit.engine.registry import Comparison, Interval
+
+
+def objections(comparison: Comparison, product: registry.Product = "altscore") -> tuple[Any, ...]:
+    return registry.objections(comparison, product=product)
 
 
 def differing(**differs: Any) -> Comparison:
@@ -61,3 +66,14 @@ def test_moving_shops_is_allowed_against_an_expert_scorecard_but_losing_quality_
     assert objections(moving) == ()
     worse = msgspec.structs.replace(moving, auc_difference=Interval(value=-0.1, low=-0.2, high=0.0))
     assert [d.path for d in objections(worse)] == ["auc_difference"]
+
+
+def test_guards_narrower_bands_may_move_more() -> None:
+    moving = differing(two_band_moves=0.04)
+    assert [d.path for d in objections(moving)] == ["two_band_moves"]
+    assert objections(moving, "guard") == ()
+
+
+def test_numbered_bands_are_held_to_their_order_too() -> None:
+    rates = {"2": Interval(value=0.05, low=0.03, high=0.07), "1": Interval(value=0.2, low=0.15, high=0.25)}
+    assert [d.path for d in objections(differing(band_bad_rates=rates), "guard")] == ["band_bad_rates.2"]

@@ -25,7 +25,7 @@ GOOD = Comparison(
     two_band_moves=0.004,
     band_flips=0.08,
     mean_score_move=1.5,
-    limit_change_inr=-120_000,
+    limit_change=-120_000,
     score_psi=0.03,
     psi_alert=0.1,
     champion_is_expert=False,
@@ -33,11 +33,23 @@ GOOD = Comparison(
 
 
 async def registered(
-    db: Connection, version: str, *, origin: str = "ledgers", environment: Any = "production", kind: str = "xgboost"
+    db: Connection,
+    version: str,
+    *,
+    origin: str = "ledgers",
+    environment: Any = "production",
+    kind: str = "xgboost",
+    product: str = "altscore",
 ) -> None:
     await registry.register(
         db,
-        card={"version": version, "kind": kind, "data_origin": origin, "metrics": {"auc": {"value": 0.87}}},
+        card={
+            "version": version,
+            "product": product,
+            "kind": kind,
+            "data_origin": origin,
+            "metrics": {"auc": {"value": 0.87}},
+        },
         path=version,
         sha256=version.encode().hex().rjust(64, "0"),
         key_id="kid",
@@ -97,7 +109,7 @@ async def test_production_takes_the_expert_scorecard(database: Database) -> None
     async with database.transaction() as db:
         await registered(db, "altscore-expert-v1", origin="expert", kind="expert")
         await promoted(db, "altscore-expert-v1")
-        assert (await registry.holder(db, alias="champion")).version == "altscore-expert-v1"
+        assert (await registry.holder(db, product="altscore", alias="champion")).version == "altscore-expert-v1"
 
 
 async def test_a_promotion_needs_two_different_people(database: Database) -> None:
@@ -156,7 +168,7 @@ async def test_a_successor_must_have_been_compared_with_the_champion_of_now(data
             await promoted(db, "altscore-xgb-v2")
         await compared(db, "altscore-xgb-v2", "altscore-xgb-v1")
         await promoted(db, "altscore-xgb-v2")
-        assert (await registry.holder(db, alias="champion")).version == "altscore-xgb-v2"
+        assert (await registry.holder(db, product="altscore", alias="champion")).version == "altscore-xgb-v2"
 
 
 async def test_the_gate_keeps_a_worse_model_out_and_says_why(database: Database) -> None:
@@ -169,7 +181,7 @@ async def test_the_gate_keeps_a_worse_model_out_and_says_why(database: Database)
         with pytest.raises(registry.GateClosed) as refused:
             await promoted(db, "altscore-xgb-v2")
         assert [detail.path for detail in refused.value.details] == ["auc_difference"]
-        assert (await registry.holder(db, alias="champion")).version == "altscore-xgb-v1"
+        assert (await registry.holder(db, product="altscore", alias="champion")).version == "altscore-xgb-v1"
 
 
 async def test_rollback_walks_back_through_the_champions(database: Database) -> None:
@@ -181,11 +193,11 @@ async def test_rollback_walks_back_through_the_champions(database: Database) -> 
             await compared(db, f"altscore-xgb-v{number}", f"altscore-xgb-v{number - 1}")
             await promoted(db, f"altscore-xgb-v{number}")
         for expected in ("altscore-xgb-v2", "altscore-xgb-v1"):
-            back = await registry.rollback(db, actor="staff:asha", now=NOW)
+            back = await registry.rollback(db, product="altscore", actor="staff:asha", now=NOW)
             assert back.version == expected
-            assert (await registry.champion_artefact(db))[0] == expected
+            assert (await registry.champion_artefact(db, product="altscore"))[0] == expected
         with pytest.raises(registry.NothingBefore):
-            await registry.rollback(db, actor="staff:asha", now=NOW)
+            await registry.rollback(db, product="altscore", actor="staff:asha", now=NOW)
         events = await audit.read(db, action="model.rolled_back")
         assert [(e.details["from"], e.subject) for e in events] == [
             ("altscore-xgb-v2", "altscore-xgb-v1"),
@@ -200,20 +212,22 @@ async def test_after_a_rollback_the_better_model_can_come_back(database: Databas
         await promoted(db, "altscore-xgb-v1")
         await compared(db, "altscore-xgb-v2", "altscore-xgb-v1")
         await promoted(db, "altscore-xgb-v2")
-        await registry.rollback(db, actor="staff:asha", now=NOW)
+        await registry.rollback(db, product="altscore", actor="staff:asha", now=NOW)
         await promoted(db, "altscore-xgb-v2")
-        assert (await registry.rollback(db, actor="staff:asha", now=NOW)).version == "altscore-xgb-v1"
+        assert (
+            await registry.rollback(db, product="altscore", actor="staff:asha", now=NOW)
+        ).version == "altscore-xgb-v1"
 
 
 async def test_a_challenger_leaves_its_place_when_it_wins(database: Database) -> None:
     async with database.transaction() as db:
         await registered(db, "altscore-xgb-v1")
         await registry.challenge(db, version="altscore-xgb-v1", actor="staff:asha", now=NOW)
-        assert (await registry.holder(db, alias="challenger")).version == "altscore-xgb-v1"
+        assert (await registry.holder(db, product="altscore", alias="challenger")).version == "altscore-xgb-v1"
         await promoted(db, "altscore-xgb-v1")
         assert (await registry.get(db, version="altscore-xgb-v1")).aliases == ("champion",)
         with pytest.raises(registry.ModelUnknown):
-            await registry.holder(db, alias="challenger")
+            await registry.holder(db, product="altscore", alias="challenger")
         with pytest.raises(registry.AlreadyChampion):
             await registry.challenge(db, version="altscore-xgb-v1", actor="staff:asha", now=NOW)
         with pytest.raises(registry.AlreadyChampion):
@@ -223,8 +237,37 @@ async def test_a_challenger_leaves_its_place_when_it_wins(database: Database) ->
 async def test_nothing_is_champion_at_first(database: Database) -> None:
     async with database.transaction() as db:
         with pytest.raises(registry.ModelUnknown):
-            await registry.champion_artefact(db)
+            await registry.champion_artefact(db, product="altscore")
         with pytest.raises(registry.NothingBefore):
-            await registry.rollback(db, actor="staff:asha", now=NOW)
+            await registry.rollback(db, product="altscore", actor="staff:asha", now=NOW)
         with pytest.raises(registry.ModelUnknown):
             await registry.approve(db, version="altscore-xgb-v9", actor="staff:asha", now=NOW)
+
+
+async def test_each_product_has_its_own_champion_and_its_own_way_back(database: Database) -> None:
+    async with database.transaction() as db:
+        for number in (1, 2):
+            await registered(db, f"altscore-xgb-v{number}")
+            await registered(db, f"guard-xgb-v{number}", product="guard")
+        for product in ("altscore", "guard"):
+            await promoted(db, f"{product}-xgb-v1")
+            await compared(db, f"{product}-xgb-v2", f"{product}-xgb-v1")
+        await promoted(db, "guard-xgb-v2")
+        assert (await registry.champion_artefact(db, product="altscore"))[0] == "altscore-xgb-v1"
+        assert (await registry.champion_artefact(db, product="guard"))[0] == "guard-xgb-v2"
+        with pytest.raises(registry.ModelUnknown):
+            await registry.champion_artefact(db, product="guard_screen")
+        with pytest.raises(registry.NothingBefore):
+            await registry.rollback(db, product="altscore", actor="staff:asha", now=NOW)
+        assert (await registry.rollback(db, product="guard", actor="staff:asha", now=NOW)).version == "guard-xgb-v1"
+        assert [one.version for one in await registry.list_versions(db, product="guard")] == [
+            "guard-xgb-v1",
+            "guard-xgb-v2",
+        ]
+
+
+async def test_a_promotion_says_of_which_product_it_is(database: Database) -> None:
+    async with database.transaction() as db:
+        await registered(db, "guard-xgb-v1", product="guard")
+        await promoted(db, "guard-xgb-v1")
+        assert await db.fetchval("SELECT data->>'product' FROM outbox WHERE type = 'model.promoted'") == "guard"

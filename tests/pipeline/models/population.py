@@ -10,7 +10,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
-from altcredit.pipeline.models.inputs import INPUTS
+from altcredit.pipeline.models import INPUTS
 
 FIRST = date(2025, 6, 1)
 

@@ -93,7 +93,7 @@ async def test_the_warm_champion_follows_promotion_and_rollback(
     tmp_path: Path, trained: Model, expert: Model, database: Database
 ) -> None:
     async with database.transaction() as db:
-        warm = Warm(tmp_path, verify=verify)
+        warm = Warm(tmp_path, verify=verify, product="altscore")
         with pytest.raises(registry.ModelUnknown):
             await warm.champion(db)
         for model in (expert, trained):
@@ -116,4 +116,4 @@ async def test_the_warm_champion_follows_promotion_and_rollback(
         (tmp_path / expert.card.version / "card.json").write_text("{}")
         assert await warm.champion(db) is first  # what is in memory was verified
         with pytest.raises(ArtefactBroken):
-            await Warm(tmp_path, verify=verify).champion(db)
+            await Warm(tmp_path, verify=verify, product="altscore").champion(db)

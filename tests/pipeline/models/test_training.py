@@ -41,7 +41,7 @@ def test_windows_need_half_a_year(span: int, splits: bool) -> None:
 
 def test_a_shop_counts_once_however_many_dates_it_has() -> None:
     rows = labelled(population(shops=50, dates=7).iloc[:-13])
-    totals = pd.Series(weights(rows)).groupby(rows["retailer_id"]).sum()
+    totals = pd.Series(weights(rows)).groupby(rows["subject_id"]).sum()
     assert totals.to_numpy() == pytest.approx(1.0)
 
 

@@ -23,7 +23,7 @@ from altcredit.engine.registry.operations import (
     register,
     rollback,
 )
-from altcredit.engine.registry.version import Alias, ModelVersion, Promotion
+from altcredit.engine.registry.version import Alias, ModelVersion, Product, Promotion
 
 __all__ = [
     "PD_DECIMALS",
@@ -40,6 +40,7 @@ __all__ = [
     "NotCompared",
     "NothingBefore",
     "OriginUnproven",
+    "Product",
     "Promotion",
     "SecondPersonNeeded",
     "VersionTaken",

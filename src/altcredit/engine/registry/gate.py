@@ -1,25 +1,22 @@
 """
-What a model must show before it becomes champion (pipeline.md, "AltScore's model").
+What a model must show before it becomes champion (pipeline.md, "AltScore's model"; GUARD's are held to the same).
 
 Rules are on intervals, not points: a good model is not refused for bad luck, and a small sample proves nothing.
 """
 
-from typing import Literal
-
 import msgspec
 
+from altcredit.engine.registry.version import Product
 from altcredit.runtime.refusal import Detail
 
 # Paired AUC against the champion: its lower 95 % bound.
 MOST_AUC_LOST = 0.01
 # The interval of the calibration slope meets this range.
 SLOPE = (0.9, 1.1)
-# Share of shops that may move by two bands or more.
-MOST_TWO_BAND_MOVES = 0.01
+# Share of shops or applicants that may move by two bands or more: GUARD's seven bands are narrower than the four.
+MOST_TWO_BAND_MOVES: dict[Product, float] = {"altscore": 0.01, "guard": 0.05, "guard_screen": 0.05}
 # Population stability index of the score; an alert is reported, a block refuses.
 PSI_BLOCK = 0.25
-
-BANDS: tuple[Literal["A", "B", "C", "D"], ...] = ("A", "B", "C", "D")
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,18 +36,18 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Model minus champion, paired."""
     calibration_slope: Interval
     band_bad_rates: dict[str, Interval]
-    """By band that has shops."""
+    """By band that has shops: A to D, or 1 to 7; in the order of their names, the best comes first."""
     two_band_moves: float
     band_flips: float
     mean_score_move: float
-    limit_change_inr: int
-    """Sum over all shops of the base limit, model minus champion."""
+    limit_change: int
+    """Sum over all shops or applicants of the limit, model minus champion, in whole rupees or reais."""
     score_psi: float
     psi_alert: float
     champion_is_expert: bool
 
 
-def objections(comparison: Comparison) -> tuple[Detail, ...]:
+def objections(comparison: Comparison, *, product: Product) -> tuple[Detail, ...]:
     """
     Return every reason not to promote; none means that the gate is open.
 
@@ -59,7 +56,7 @@ def objections(comparison: Comparison) -> tuple[Detail, ...]:
     """
     found = [*_of_quality(comparison)]
     if not comparison.champion_is_expert:
-        found += _of_stability(comparison)
+        found += _of_stability(comparison, MOST_TWO_BAND_MOVES[product])
     return tuple(found)
 
 
@@ -71,7 +68,7 @@ def _of_quality(comparison: Comparison) -> list[Detail]:
         found.append(Detail("auc_difference", f"may lose {-auc.low:.3f} of AUC; at most {MOST_AUC_LOST} is allowed"))
     if not (slope.low <= SLOPE[1] and slope.high >= SLOPE[0]):
         found.append(Detail("calibration_slope", f"{slope.low:.2f} to {slope.high:.2f} does not meet {SLOPE}"))
-    rates = [(band, comparison.band_bad_rates[band]) for band in BANDS if band in comparison.band_bad_rates]
+    rates = sorted(comparison.band_bad_rates.items())
     for number, (better, one) in enumerate(rates):
         for worse, other in rates[number + 1 :]:
             if other.high < one.low:
@@ -79,9 +76,9 @@ def _of_quality(comparison: Comparison) -> list[Detail]:
     return found
 
 
-def _of_stability(comparison: Comparison) -> list[Detail]:
+def _of_stability(comparison: Comparison, most_moves: float) -> list[Detail]:
     found = []
-    if not comparison.two_band_moves <= MOST_TWO_BAND_MOVES:
+    if not comparison.two_band_moves <= most_moves:
         found.append(Detail("two_band_moves", f"{comparison.two_band_moves:.1%} of shops move by two bands or more"))
     if not comparison.score_psi <= max(PSI_BLOCK, comparison.psi_alert):
         found.append(Detail("score_psi", f"the scores' distribution shifts by {comparison.score_psi:.2f} (PSI)"))

@@ -8,7 +8,7 @@ import msgspec
 from altcredit.engine import audit
 from altcredit.engine.registry import store
 from altcredit.engine.registry.gate import Comparison, objections
-from altcredit.engine.registry.version import PROVEN_ORIGINS, Alias, Environment, ModelVersion, Promotion
+from altcredit.engine.registry.version import PROVEN_ORIGINS, Alias, Environment, ModelVersion, Product, Promotion
 from altcredit.runtime import outbox
 from altcredit.runtime.db import Connection
 from altcredit.runtime.refusal import Refusal
@@ -65,14 +65,15 @@ async def register(
     """
     Record a signed artefact, so that it can be compared, approved and promoted.
 
-    ``card`` as in the artefact (``version``, ``kind``, ``data_origin`` are read from it), ``path`` relative to the
-    folder of models.
+    ``card`` as in the artefact (``version``, ``product``, ``kind``, ``data_origin`` are read from it), ``path``
+    relative to the folder of models.
 
     :raises VersionTaken:
     :raises OriginUnproven: in production, where the card says that the model learnt from simulated or public data.
     """
     model = ModelVersion(
         version=card["version"],
+        product=card["product"],
         kind=card["kind"],
         data_origin=card["data_origin"],
         card=card,
@@ -91,7 +92,7 @@ async def register(
         actor=actor,
         action="model.registered",
         subject=model.version,
-        details={"sha256": sha256, "data_origin": model.data_origin},
+        details={"product": model.product, "sha256": sha256, "data_origin": model.data_origin},
         now=now,
     )
     return model
@@ -110,37 +111,37 @@ async def get(db: Connection, *, version: str) -> ModelVersion:
     return model
 
 
-async def list_versions(db: Connection) -> list[ModelVersion]:
-    """Return every version, the newest first."""
-    return await store.every(db)
+async def list_versions(db: Connection, *, product: Product | None = None) -> list[ModelVersion]:
+    """Return every version, of one product or of all, the newest first."""
+    return await store.every(db, product)
 
 
-async def holder(db: Connection, *, alias: Alias) -> ModelVersion:
-    """Return the champion or the challenger. Raises ModelUnknown: there is none."""
-    model = await store.by_alias(db, alias)
+async def holder(db: Connection, *, product: Product, alias: Alias) -> ModelVersion:
+    """Return a product's champion or challenger. Raises ModelUnknown: there is none."""
+    model = await store.by_alias(db, product, alias)
     if model is None:
-        raise ModelUnknown(f"No model is {alias}")
+        raise ModelUnknown(f"No model is {alias} of {product}")
     return model
 
 
-async def champion_artefact(db: Connection) -> tuple[str, str, str]:
+async def champion_artefact(db: Connection, *, product: Product) -> tuple[str, str, str]:
     """
-    Return version, sha256 and path of the champion: one small read, cheap enough before every job.
+    Return version, sha256 and path of a product's champion: one small read, cheap enough before every job.
 
     :raises ModelUnknown: there is no champion.
     """
-    found = await store.champion_artefact(db)
+    found = await store.champion_artefact(db, product)
     if found is None:
-        raise ModelUnknown("No model is champion")
+        raise ModelUnknown(f"No model is champion of {product}")
     return found
 
 
 async def challenge(db: Connection, *, version: str, actor: str, now: datetime) -> None:
-    """Make a version the challenger. Raises ModelUnknown, AlreadyChampion."""
+    """Make a version its product's challenger. Raises ModelUnknown, AlreadyChampion."""
     model = await get(db, version=version)
     if "champion" in model.aliases:
         raise AlreadyChampion(f"Model {version} is the champion")
-    await store.set_alias(db, alias="challenger", version=version, now=now)
+    await store.set_alias(db, product=model.product, alias="challenger", version=version, now=now)
     await audit.append(db, actor=actor, action="model.challenged", subject=version, details={}, now=now)
 
 
@@ -166,7 +167,7 @@ async def approve(db: Connection, *, version: str, actor: str, now: datetime) ->
 
 async def promote(db: Connection, *, version: str, actor: str, environment: Environment, now: datetime) -> Promotion:
     """
-    Make a version the champion, in the caller's transaction and without a restart anywhere.
+    Make a version its product's champion, in the caller's transaction and without a restart anywhere.
 
     Two different people: whoever calls, and another who has approved. In development one person suffices, and the
     audit row says so. A first champion has nobody to be compared with.
@@ -186,41 +187,52 @@ async def promote(db: Connection, *, version: str, actor: str, environment: Envi
     people = [*others, actor]
     if len(people) < PEOPLE and environment != "development":
         raise SecondPersonNeeded(f"Someone other than {actor} must approve {version} first")
-    champion = await store.by_alias(db, "champion")
+    champion = await store.by_alias(db, model.product, "champion")
     if champion is not None:
-        await _require_open_gate(db, version=version, against=champion.version)
+        await _require_open_gate(db, model, against=champion.version)
     predecessor = champion.version if champion else None
-    await store.set_alias(db, alias="champion", version=version, now=now)
+    await store.set_alias(db, product=model.product, alias="champion", version=version, now=now)
     await store.drop_alias(db, alias="challenger", version=version)
     await store.record_promotion(db, version=version, predecessor=predecessor, promoted_by=people, now=now)
-    details = {"predecessor": predecessor, "people": people, "sole_operator": len(people) < PEOPLE}
+    details = {
+        "product": model.product,
+        "predecessor": predecessor,
+        "people": people,
+        "sole_operator": len(people) < PEOPLE,
+    }
     await audit.append(
         db, actor=actor, action="model.promoted", subject=version, details={**details, "sha256": model.sha256}, now=now
     )
-    await outbox.publish(db, type="model.promoted", key=version, data={"version": version}, now=now)
-    return Promotion(version=version, predecessor=predecessor, promoted_by=tuple(people), at=now)
+    data = {"product": model.product, "version": version}
+    await outbox.publish(db, type="model.promoted", key=version, data=data, now=now)
+    return Promotion(version=version, product=model.product, predecessor=predecessor, promoted_by=tuple(people), at=now)
 
 
-async def _require_open_gate(db: Connection, *, version: str, against: str) -> None:
+async def _require_open_gate(db: Connection, model: ModelVersion, *, against: str) -> None:
+    version = model.version
     text = await store.comparison(db, version=version, against=against)
     if text is None:
         raise NotCompared(f"Model {version} has not been compared with the champion {against}")
-    found = objections(msgspec.json.decode(text, type=Comparison))
+    found = objections(msgspec.json.decode(text, type=Comparison), product=model.product)
     if found:
         raise GateClosed(f"Model {version} may not replace {against}", details=found)
 
 
-async def rollback(db: Connection, *, actor: str, now: datetime) -> Promotion:
+async def rollback(db: Connection, *, product: Product, actor: str, now: datetime) -> Promotion:
     """
-    Put the champion's predecessor back in office: one update, effective with the next job. One person suffices.
+    Put the predecessor of a product's champion back in office: one update, effective with the next job.
+
+    One person suffices.
 
     :raises NothingBefore: there is no champion, or it is the first.
     """
     await store.lock(db)
-    changed = await store.roll_back(db, now=now)
+    changed = await store.roll_back(db, product=product, now=now)
     if changed is None:
-        raise NothingBefore("There is no earlier champion")
+        raise NothingBefore(f"There is no earlier champion of {product}")
     left, restored = changed
-    await audit.append(db, actor=actor, action="model.rolled_back", subject=restored, details={"from": left}, now=now)
-    await outbox.publish(db, type="model.promoted", key=restored, data={"version": restored}, now=now)
-    return Promotion(version=restored, predecessor=left, promoted_by=(actor,), at=now)
+    details = {"product": product, "from": left}
+    await audit.append(db, actor=actor, action="model.rolled_back", subject=restored, details=details, now=now)
+    data = {"product": product, "version": restored}
+    await outbox.publish(db, type="model.promoted", key=restored, data=data, now=now)
+    return Promotion(version=restored, product=product, predecessor=left, promoted_by=(actor,), at=now)

@@ -3,7 +3,7 @@ from typing import Any
 
 import msgspec
 
-from altcredit.engine.registry.version import Alias, ModelVersion
+from altcredit.engine.registry.version import Alias, ModelVersion, Product
 from altcredit.runtime.db import Connection
 from altcredit.runtime.locks import Lock
 
@@ -12,35 +12,37 @@ LOCK = f"SELECT pg_advisory_xact_lock({Lock.MODELS})"
 
 INSERT = """
 INSERT INTO model_version
-    (version, kind, data_origin, card, path, sha256, key_id, signature, registered_by, registered_at)
-VALUES ($1, $2, $3, $4::jsonb, $5, $6, $7, $8, $9, $10)
+    (version, product, kind, data_origin, card, path, sha256, key_id, signature, registered_by, registered_at)
+VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7, $8, $9, $10, $11)
 ON CONFLICT DO NOTHING
 RETURNING version
 """
 
 SELECT = """
-SELECT v.version, v.kind, v.data_origin, v.card::text AS card, v.path, v.sha256, v.key_id, v.signature,
+SELECT v.version, v.product, v.kind, v.data_origin, v.card::text AS card, v.path, v.sha256, v.key_id, v.signature,
        v.registered_by, v.registered_at,
        ARRAY(SELECT a.alias FROM model_alias a WHERE a.version = v.version ORDER BY a.alias) AS aliases
 FROM model_version v
-WHERE ($1::text IS NULL OR v.version = $1)
+WHERE ($1::text IS NULL OR v.version = $1) AND ($2::text IS NULL OR v.product = $2)
 ORDER BY v.registered_at DESC, v.version
 """
 
 SELECT_ALIAS = """
-SELECT v.version, v.kind, v.data_origin, v.card::text AS card, v.path, v.sha256, v.key_id, v.signature,
+SELECT v.version, v.product, v.kind, v.data_origin, v.card::text AS card, v.path, v.sha256, v.key_id, v.signature,
        v.registered_by, v.registered_at, ARRAY[a.alias] AS aliases
 FROM model_alias a JOIN model_version v USING (version)
-WHERE a.alias = $1
+WHERE a.product = $1 AND a.alias = $2
 """
 
-SELECT_CHAMPION_SHA256 = """
-SELECT v.version, v.sha256, v.path FROM model_alias a JOIN model_version v USING (version) WHERE a.alias = 'champion'
+SELECT_CHAMPION_ARTEFACT = """
+SELECT v.version, v.sha256, v.path
+FROM model_alias a JOIN model_version v USING (version)
+WHERE a.product = $1 AND a.alias = 'champion'
 """
 
 SET_ALIAS = """
-INSERT INTO model_alias (alias, version, since) VALUES ($1, $2, $3)
-ON CONFLICT (alias) DO UPDATE SET version = EXCLUDED.version, since = EXCLUDED.since
+INSERT INTO model_alias (product, alias, version, since) VALUES ($1, $2, $3, $4)
+ON CONFLICT (product, alias) DO UPDATE SET version = EXCLUDED.version, since = EXCLUDED.since
 """
 
 DROP_ALIAS = "DELETE FROM model_alias WHERE alias = $1 AND version = $2"
@@ -55,7 +57,7 @@ UPDATE model_alias a SET version = p.predecessor, since = $1
 FROM (
     SELECT DISTINCT ON (version) version, predecessor FROM model_promotion ORDER BY version, promotion_id DESC
 ) p
-WHERE a.alias = 'champion' AND p.version = a.version AND p.predecessor IS NOT NULL
+WHERE a.product = $2 AND a.alias = 'champion' AND p.version = a.version AND p.predecessor IS NOT NULL
 RETURNING p.version AS version, p.predecessor AS predecessor
 """
 
@@ -93,6 +95,7 @@ async def insert(db: Connection, model: ModelVersion) -> bool:
         await db.fetchval(
             INSERT,
             model.version,
+            model.product,
             model.kind,
             model.data_origin,
             msgspec.json.encode(model.card).decode(),
@@ -108,26 +111,26 @@ async def insert(db: Connection, model: ModelVersion) -> bool:
 
 
 async def find(db: Connection, version: str) -> ModelVersion | None:
-    row = await db.fetchrow(SELECT, version)
+    row = await db.fetchrow(SELECT, version, None)
     return _version(row) if row else None
 
 
-async def every(db: Connection) -> list[ModelVersion]:
-    return [_version(row) for row in await db.fetch(SELECT, None)]
+async def every(db: Connection, product: Product | None) -> list[ModelVersion]:
+    return [_version(row) for row in await db.fetch(SELECT, None, product)]
 
 
-async def by_alias(db: Connection, alias: Alias) -> ModelVersion | None:
-    row = await db.fetchrow(SELECT_ALIAS, alias)
+async def by_alias(db: Connection, product: Product, alias: Alias) -> ModelVersion | None:
+    row = await db.fetchrow(SELECT_ALIAS, product, alias)
     return _version(row) if row else None
 
 
-async def champion_artefact(db: Connection) -> tuple[str, str, str] | None:
-    row = await db.fetchrow(SELECT_CHAMPION_SHA256)
+async def champion_artefact(db: Connection, product: Product) -> tuple[str, str, str] | None:
+    row = await db.fetchrow(SELECT_CHAMPION_ARTEFACT, product)
     return (row["version"], row["sha256"], row["path"]) if row else None
 
 
-async def set_alias(db: Connection, *, alias: Alias, version: str, now: datetime) -> None:
-    await db.execute(SET_ALIAS, alias, version, now)
+async def set_alias(db: Connection, *, product: Product, alias: Alias, version: str, now: datetime) -> None:
+    await db.execute(SET_ALIAS, product, alias, version, now)
 
 
 async def drop_alias(db: Connection, *, alias: Alias, version: str) -> None:
@@ -141,8 +144,8 @@ async def record_promotion(
     await db.execute(USE_APPROVALS, version)
 
 
-async def roll_back(db: Connection, *, now: datetime) -> tuple[str, str] | None:
-    row = await db.fetchrow(ROLL_BACK, now)
+async def roll_back(db: Connection, *, product: Product, now: datetime) -> tuple[str, str] | None:
+    row = await db.fetchrow(ROLL_BACK, now, product)
     return (row["version"], row["predecessor"]) if row else None
 
 

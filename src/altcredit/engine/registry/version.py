@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 import msgspec
 
+# What models are for: AltScore's score, GUARD's decision, GUARD's funnel. Each has its own champion and challenger.
+Product = Literal["altscore", "guard", "guard_screen"]
 Alias = Literal["champion", "challenger"]
 Environment = Literal["development", "sandbox", "production"]
 
@@ -20,6 +22,7 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     version: str
+    product: Product
     kind: Literal["expert", "xgboost"]
     data_origin: str
     card: dict[str, Any]
@@ -33,9 +36,10 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Promotion(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of champion, and who wanted it."""
+    """A change of a product's champion, and who wanted it."""
 
     version: str
+    product: Product
     predecessor: str | None
     promoted_by: tuple[str, ...]
     at: datetime

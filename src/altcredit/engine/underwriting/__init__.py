@@ -11,9 +11,9 @@ from altcredit.engine.underwriting.application import (
 )
 from altcredit.engine.underwriting.bands import band_of, decided_pd
 from altcredit.engine.underwriting.callback import Callback, stamp
-from altcredit.engine.underwriting.catalogue import CATALOGUE, REQUIRED, WITHHELD
+from altcredit.engine.underwriting.catalogue import CATALOGUE, REQUIRED, WITHHELD, features
 from altcredit.engine.underwriting.decision import Decision, Outcome, decide, inputs_sha256
-from altcredit.engine.underwriting.feature import Feature, features
+from altcredit.engine.underwriting.feature import Feature
 from altcredit.engine.underwriting.funnel import Screening, draw_of, knocked_out_by, screen
 from altcredit.engine.underwriting.limit import Limit, limit_of
 from altcredit.engine.underwriting.operations import (

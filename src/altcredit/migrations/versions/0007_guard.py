@@ -162,10 +162,13 @@ CREATE TABLE underwriting_review (
 CREATE UNIQUE INDEX underwriting_review_one_open ON underwriting_review (request_id) WHERE decision IS NULL;
 CREATE INDEX underwriting_review_open ON underwriting_review (due_at) WHERE decision IS NULL;
 
--- One champion and one challenger a product.
+-- One champion and one challenger a product. What was registered so far is AltScore's; from now on the product is said.
 ALTER TABLE model_version ADD COLUMN product text NOT NULL DEFAULT 'altscore'
     CHECK (product IN ('altscore', 'guard', 'guard_screen'));
-ALTER TABLE model_alias ADD COLUMN product text NOT NULL DEFAULT 'altscore';
+ALTER TABLE model_version ALTER COLUMN product DROP DEFAULT;
+ALTER TABLE model_alias ADD COLUMN product text NOT NULL DEFAULT 'altscore'
+    CHECK (product IN ('altscore', 'guard', 'guard_screen'));
+ALTER TABLE model_alias ALTER COLUMN product DROP DEFAULT;
 ALTER TABLE model_alias DROP CONSTRAINT model_alias_pkey;
 ALTER TABLE model_alias ADD PRIMARY KEY (product, alias);
 """

@@ -1,4 +1,4 @@
-"""Scorecard, training, prediction and monitoring of AltScore's models."""
+"""Scorecard, training, prediction and monitoring of the products' models."""
 
 import os
 
@@ -9,14 +9,19 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from altcredit.pipeline.models.artefact import ArtefactBroken, ArtefactExists, Saved, Sign, Verify, load, save
 from altcredit.pipeline.models.expert import EXPERT, Scorecard, ScorecardInvalid, scorecard_from
 from altcredit.pipeline.models.frame import FrameInvalid
-from altcredit.pipeline.models.inputs import INPUTS, Input, InputsMissing
+from altcredit.pipeline.models.inputs import Input, InputsMissing
 from altcredit.pipeline.models.model import Card, Model, predict
 from altcredit.pipeline.models.monitor import Shift, shifts
+from altcredit.pipeline.models.purpose import ALTSCORE, GUARD, GUARD_SCREEN, INPUTS, PURPOSES, Purpose
 from altcredit.pipeline.models.training import Progress, cold_start, train
 
 __all__ = [
+    "ALTSCORE",
     "EXPERT",
+    "GUARD",
+    "GUARD_SCREEN",
     "INPUTS",
+    "PURPOSES",
     "ArtefactBroken",
     "ArtefactExists",
     "Card",
@@ -25,6 +30,7 @@ __all__ = [
     "InputsMissing",
     "Model",
     "Progress",
+    "Purpose",
     "Saved",
     "Scorecard",
     "ScorecardInvalid",

@@ -4,10 +4,8 @@ import numpy as np
 import pandas as pd
 
 from altcredit.engine import registry
-from altcredit.engine.scoring import POLICY, Band, Policy, base_limit, decided_pd
-from altcredit.pipeline.models.evaluate import BANDS, bands_of, unseen
-from altcredit.pipeline.models.frame import FrameInvalid, bad_shops, weights
-from altcredit.pipeline.models.inputs import Floats
+from altcredit.pipeline.models.evaluate import unseen
+from altcredit.pipeline.models.frame import SUBJECT, FrameInvalid, bad_shops, weights
 from altcredit.pipeline.models.metrics import (
     Interval,
     Sample,
@@ -20,49 +18,50 @@ from altcredit.pipeline.models.metrics import (
 )
 from altcredit.pipeline.models.model import Model
 from altcredit.pipeline.models.monitor import BINS, scores
+from altcredit.pipeline.models.rules import RULES
 from altcredit.pipeline.models.training import SEED
 
 
-def compare(
-    frame: pd.DataFrame, model: Model, champion: Model, *, policy: Policy = POLICY, replicates: int = 300
-) -> registry.Comparison:
+def compare(frame: pd.DataFrame, model: Model, champion: Model, *, replicates: int = 300) -> registry.Comparison:
     """
     Compare on the model's test window. Discrimination and calibration are those of the models' own probabilities;
-    moves of score, band and limit those of the decisions, with the rule for unproven scorecards applied.
+    moves of score, band and limit those of the product's decisions, with the rule for unproven scorecards applied.
 
-    The rupees are on six months' purchases as ``gmv_log_180d`` has them, a month being a sixth.
     :raises FrameInvalid: the window has no default, or nothing but defaults.
     """
+    rules = RULES[model.card.product]
     tested = unseen(frame, model)
     outcome = tested["defaulted"].to_numpy()
     if not outcome.any() or outcome.all():
-        raise FrameInvalid("The test window has no shop that defaulted, or only such shops: models cannot be compared")
-    shops, weight = tested["retailer_id"].to_numpy(), weights(tested)
+        raise FrameInvalid("The test window has nobody who defaulted, or only such: models cannot be compared")
+    shops, weight = tested[SUBJECT].to_numpy(), weights(tested)
     mine, theirs = model.explain(tested).pd, champion.explain(tested).pd
     sample = Sample(outcome, mine, shops, weight)
-    decided = [_decided(pd_, which) for pd_, which in ((mine, model), (theirs, champion))]
+    decided = [rules.decided(pd_, which.info) for pd_, which in ((mine, model), (theirs, champion))]
     new_score, old_score = (scores(pd_) for pd_ in decided)
-    new_band, old_band = (bands_of(pd_) for pd_ in decided)
-    moved = np.abs([BANDS.index(new) - BANDS.index(old) for new, old in zip(new_band, old_band, strict=True)])
+    new_band, old_band = (rules.bands_of(pd_) for pd_ in decided)
+    moved = np.abs(
+        [rules.bands.index(new) - rules.bands.index(old) for new, old in zip(new_band, old_band, strict=True)]
+    )
     edges = np.unique(np.quantile(old_score, np.linspace(0, 1, BINS + 1)[1:-1]))
     counts = [
         np.histogram(s, np.concatenate([[-np.inf], edges, [np.inf]]))[0].astype(float) for s in (old_score, new_score)
     ]
-    bands = np.array(bands_of(sample.pd))
+    bands = np.array(rules.bands_of(sample.pd))
     return registry.Comparison(
-        shops=int(tested["retailer_id"].nunique()),
+        shops=int(tested[SUBJECT].nunique()),
         bad_shops=bad_shops(tested),
         auc_difference=_as(auc_difference(sample, theirs, seed=SEED, replicates=replicates)),
         calibration_slope=_as(interval(sample, calibration_slope, seed=SEED, replicates=replicates)),
         band_bad_rates={
             band: _as(share_of_defaults(sample, bands == band, seed=SEED, replicates=replicates))
-            for band in BANDS
+            for band in rules.bands
             if (bands == band).any()
         },
         two_band_moves=float((moved >= 2).mean()),
         band_flips=float((moved >= 1).mean()),
         mean_score_move=float((new_score - old_score).mean()),
-        limit_change_inr=_limits(tested, decided[0], new_band, policy) - _limits(tested, decided[1], old_band, policy),
+        limit_change=rules.limits(tested, decided[0], new_band) - rules.limits(tested, decided[1], old_band),
         score_psi=psi(counts[0], counts[1]),
         psi_alert=psi_alert(len(edges) + 1, len(tested), len(tested)),
         champion_is_expert=champion.info.expert_only,
@@ -71,17 +70,3 @@ def compare(
 
 def _as(found: Interval) -> registry.Interval:
     return registry.Interval(value=found.value, low=found.low, high=found.high)
-
-
-def _decided(pd_: Floats, model: Model) -> Floats:
-    return np.array([decided_pd(p, in_default=False, model=model.info, policy=POLICY) for p in pd_.tolist()])
-
-
-def _limits(tested: pd.DataFrame, pd_: Floats, bands: list[Band], policy: Policy) -> int:
-    if "gmv_log_180d" not in tested.columns:
-        return 0
-    purchases = np.expm1(tested["gmv_log_180d"].fillna(0.0).to_numpy(dtype=np.float64))
-    return sum(
-        base_limit(gmv_6m_inr=int(gmv), gmv_month_median_inr=int(gmv / 6), band=band, pd=p, policy=policy).base_inr
-        for gmv, band, p in zip(purchases.tolist(), bands, pd_.tolist(), strict=True)
-    )

@@ -14,7 +14,7 @@ import pandas as pd
 
 from altcredit.engine.scoring import CODES, POINTS_PER_LOG_ODDS, Band, Evidence, Reason, band_of, choose, score_of
 from altcredit.pipeline.models import monitor
-from altcredit.pipeline.models.frame import SEVERAL, bad_shops, labelled, weights
+from altcredit.pipeline.models.frame import SEVERAL, SUBJECT, bad_shops, labelled, weights
 from altcredit.pipeline.models.inputs import Floats
 from altcredit.pipeline.models.metrics import (
     Interval,
@@ -141,7 +141,7 @@ def evaluate(
     explained = model.explain(tested)
     pd_ = explained.pd
     weight = weights(tested)
-    outcome, shops = tested["defaulted"].to_numpy(), tested["retailer_id"].to_numpy()
+    outcome, shops = tested["defaulted"].to_numpy(), tested[SUBJECT].to_numpy()
     sample = Sample(outcome, pd_, shops, weight)
     progress("figures", 0.1)
     figures = measure(sample, seed=SEED, replicates=replicates)
@@ -149,8 +149,8 @@ def evaluate(
     groups = _groups(tested, pd_, replicates=replicates)
     left_out = _left_out(frame, replicates=replicates, progress=progress) if leave_out else []
     progress("reasons", 0.9)
-    then = model.card.reference.get(monitor.SCORE)
-    score_shift = monitor.shift_of(monitor.SCORE, then, monitor.scores(pd_)) if then else None
+    then = model.card.reference.get(model.card.product)
+    score_shift = monitor.shift_of(model.card.product, then, monitor.scores(pd_)) if then else None
     size = np.abs(explained.contributions).mean(axis=0) * POINTS_PER_LOG_ODDS
     names = [item.name for item in model.card.inputs]
     report = Report(
@@ -161,7 +161,7 @@ def evaluate(
         first=str(tested["as_of"].min().date()),
         last=str(tested["as_of"].max().date()),
         rows=len(tested),
-        shops=int(tested["retailer_id"].nunique()),
+        shops=int(tested[SUBJECT].nunique()),
         bad_shops=bad_shops(tested),
         figures=figures,
         truth=_truth(tested, pd_),
@@ -201,7 +201,7 @@ def _truth(tested: pd.DataFrame, pd_: Floats) -> dict[str, float]:
     if "true_pd" not in tested.columns or tested["true_pd"].isna().any():
         return {}
     truth = np.clip(tested["true_pd"].to_numpy(dtype=np.float64), 1e-6, 1 - 1e-6)
-    sample = Sample(tested["defaulted"].to_numpy(), truth, tested["retailer_id"].to_numpy(), weights(tested))
+    sample = Sample(tested["defaulted"].to_numpy(), truth, tested[SUBJECT].to_numpy(), weights(tested))
     return {
         "auc_of_truth": auc(sample, sample.weight),
         "mean_true_pd": float(truth.mean()),
@@ -240,7 +240,7 @@ def _group(name: str, member: Any, tested: pd.DataFrame, pd_: Floats, *, replica
     if bad < LEAST_BAD or bad_shops(tested[~member]) < LEAST_BAD:
         return None
     weight, outcome = weights(tested), tested["defaulted"].to_numpy()
-    shops = tested["retailer_id"].to_numpy()
+    shops = tested[SUBJECT].to_numpy()
     inside = Sample(outcome[member], pd_[member], shops[member], weight[member])
     whole = Sample(outcome, pd_, shops, weight)
     mine, in_d = member[whole.order], np.array(bands_of(whole.pd)) == "D"
@@ -270,11 +270,11 @@ def _left_out(frame: pd.DataFrame, *, replicates: int, progress: Progress) -> li
     result: list[LeftOut] = []
     for number, distributor in enumerate(largest):
         progress("leaving distributors out", 0.4 + 0.5 * number / len(largest))
-        shops = set(rows.loc[rows["distributor_id"] == distributor, "retailer_id"])
-        rest = rows[~rows["retailer_id"].isin(shops)].reset_index(drop=True)
-        if not len(rest) or len(shops) == rows["retailer_id"].nunique():
+        shops = set(rows.loc[rows["distributor_id"] == distributor, SUBJECT])
+        rest = rows[~rows[SUBJECT].isin(shops)].reset_index(drop=True)
+        if not len(rest) or len(shops) == rows[SUBJECT].nunique():
             continue
-        found = _without(rest, rows[rows["retailer_id"].isin(shops)], str(distributor), replicates=replicates)
+        found = _without(rest, rows[rows[SUBJECT].isin(shops)], str(distributor), replicates=replicates)
         if found is not None:
             result.append(found)
     return result
@@ -294,7 +294,7 @@ def _without(rest: pd.DataFrame, theirs: pd.DataFrame, distributor: str, *, repl
     if bad_shops(tested) < LEAST_BAD:
         return None
     sample = Sample(
-        tested["defaulted"].to_numpy(), other.explain(tested).pd, tested["retailer_id"].to_numpy(), weights(tested)
+        tested["defaulted"].to_numpy(), other.explain(tested).pd, tested[SUBJECT].to_numpy(), weights(tested)
     )
     return LeftOut(
         distributor_id=distributor,

@@ -29,10 +29,36 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     at: tuple[float, ...]
     points: tuple[float, ...]
 
-    def log_odds(self, values: Floats, weight: float) -> Floats:
-        """Return what the feature adds to the log-odds of default, compared with a typical value."""
-        points: Floats = np.interp(values, self.at, self.points)
-        return -weight / POINTS_PER_LOG_ODDS * (points - float(np.interp(self.typical, self.at, self.points)))
+
+class Table:
+    """
+    A scorecard's curves over a model's inputs, ready to be read for many rows at once.
+
+    Each curve is moved to a stretch of its own on one line, so that one interpolation reads them all: a single row
+    takes some 20 µs, not one call for each of thirty curves.
+    """
+
+    def __init__(self, card: "Scorecard", inputs: Sequence[Input]) -> None:
+        found = [(column, card.curve[item.name]) for column, item in enumerate(inputs) if item.name in card.curve]
+        self._columns = np.array([column for column, _ in found], dtype=np.intp)
+        self._starts = np.array([curve.at[0] for _, curve in found], dtype=np.float64)
+        self._widths = np.array([curve.at[-1] - curve.at[0] for _, curve in found], dtype=np.float64)
+        self._places = 2.0 * np.arange(len(found))
+        knots, points = [np.empty(0)], [np.empty(0)]
+        for place, (_, curve) in zip(self._places, found, strict=True):
+            at, worth = np.array(curve.at), np.array(curve.points)
+            knots.append(place + (at - at[0]) / (at[-1] - at[0]))
+            # Points of the score are log-odds of repaying; compared with a typical value, as log-odds of default.
+            points.append(-card.weight / POINTS_PER_LOG_ODDS * (worth - np.interp(curve.typical, at, worth)))
+        self._knots, self._points = np.concatenate(knots), np.concatenate(points)
+
+    def contributions(self, values: Floats) -> Floats:
+        """Return log-odds of default, one column an input (0 where the table says nothing), for known values."""
+        result = np.zeros(values.shape)
+        if self._columns.size:
+            along = np.clip((values[:, self._columns] - self._starts) / self._widths, 0.0, 1.0)
+            result[:, self._columns] = np.interp(self._places + along, self._knots, self._points)
+        return result
 
 
 class Scorecard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,15 +70,12 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     cure_rate: Proportion
     benchmark: dict[str, float]
     curve: dict[str, Curve]
+    withheld: dict[str, float] = {}
+    """Points lost where a source is not shown, by source."""
 
-    def contributions(self, values: Floats, inputs: Sequence[Input]) -> Floats:
-        """Return log-odds of default, one column an input (0 where the table says nothing), for known values."""
-        result = np.zeros(values.shape)
-        for column, item in enumerate(inputs):
-            curve = self.curve.get(item.name)
-            if curve is not None:
-                result[:, column] = curve.log_odds(values[:, column], self.weight)
-        return result
+    def cost_of_withholding(self, source: str) -> float:
+        """Return what is added to the log-odds of default where a source is not shown."""
+        return self.weight / POINTS_PER_LOG_ODDS * self.withheld.get(source, 0.0)
 
     def bounds(self, inputs: Sequence[Input]) -> dict[str, Bounds]:
         """Return each input's bounds where there is no training data: the outermost knots."""

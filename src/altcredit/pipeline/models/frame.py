@@ -1,10 +1,10 @@
 """
 The training frame and its windows.
 
-One row a retailer and as-of date: ``retailer_id``, ``as_of`` (date), ``default`` (the label of contract A9; missing
-where the shop was not eligible), ``mature`` (bool; without the column every label counts), the catalogue's features.
-Optional: ``in_default`` (at ``as_of``), ``feed`` (the main distributors of the shop) or ``distributor_id`` (the one),
-``true_pd`` (simulated data only). As ``features.training_frame`` returns it, ``to_pandas()``.
+One row a retailer or applicant and as-of date: ``subject_id`` (or ``retailer_id``), ``as_of`` (date), ``default`` (the
+label by the product's definition of default; missing where nobody could tell), ``mature`` (bool; without the column
+every label counts), the catalogue's features. Optional: ``in_default`` (at ``as_of``), ``feed`` (the main distributors
+of the shop) or ``distributor_id`` (the one), ``true_pd`` (simulated data only).
 """
 
 import hashlib
@@ -20,13 +20,12 @@ from altcredit.pipeline.models.inputs import Floats
 from altcredit.runtime.refusal import Refusal
 
 HORIZON_DAYS = 90
-# Train, calibrate and test lie this far apart, so that no outcome of one window is known in the next.
-GAP_DAYS = HORIZON_DAYS
-_LONGEST_WINDOW_DAYS = 120
+LONGEST_WINDOW_DAYS = 120
 
 MIN_BAD_TRAIN, MIN_BAD_TEST = 200, 100
 
-KEYS = ("retailer_id", "as_of", "default")
+SUBJECT = "subject_id"
+KEYS = (SUBJECT, "as_of", "default")
 SEVERAL = "several"
 
 WindowName = Literal["train", "calibrate", "test"]
@@ -55,6 +54,7 @@ def labelled(frame: pd.DataFrame) -> pd.DataFrame:
     """
     if "defaulted" in frame.columns:
         return frame
+    frame = frame.rename(columns={"retailer_id": SUBJECT})
     absent = [name for name in KEYS if name not in frame.columns]
     if absent:
         raise FrameInvalid(f"The training frame lacks {', '.join(absent)}")
@@ -68,22 +68,25 @@ def labelled(frame: pd.DataFrame) -> pd.DataFrame:
     rows["defaulted"] = rows["defaulted"].astype(bool)
     if "distributor_id" not in rows.columns and "feed" in rows.columns:
         rows["distributor_id"] = [feed[0] if len(feed) == 1 else SEVERAL for feed in rows["feed"]]
-    if rows.duplicated(["retailer_id", "as_of"]).any():
-        raise FrameInvalid("A retailer has several rows of one as-of date")
-    return rows.sort_values(["as_of", "retailer_id"], kind="stable", ignore_index=True)
+    if rows.duplicated([SUBJECT, "as_of"]).any():
+        raise FrameInvalid("A retailer or applicant has several rows of one as-of date")
+    return rows.sort_values(["as_of", SUBJECT], kind="stable", ignore_index=True)
 
 
-def windows_of(as_of: Sequence[date]) -> Windows | None:
+def windows_of(
+    as_of: Sequence[date], *, gap_days: int = HORIZON_DAYS, longest_days: int = LONGEST_WINDOW_DAYS
+) -> Windows | None:
     """
-    Split as-of dates into train, calibrate and test, 90 days apart; None where the dates do not span that much.
+    Split as-of dates into train, calibrate and test, a horizon apart; None where the dates do not span that much.
 
-    Of what remains after the two gaps, calibrate and test get a quarter each, at most 120 days.
+    So no outcome of one window is known in the next. Of what remains after the two gaps, calibrate and test get a
+    quarter each, at most ``longest_days``.
     """
     days = sorted(set(as_of))
-    spare = (days[-1] - days[0]).days - 2 * GAP_DAYS if days else -1
+    spare = (days[-1] - days[0]).days - 2 * gap_days if days else -1
     if spare < 0:
         return None
-    width, gap = timedelta(days=min(spare // 4, _LONGEST_WINDOW_DAYS)), timedelta(days=GAP_DAYS)
+    width, gap = timedelta(days=min(spare // 4, longest_days)), timedelta(days=gap_days)
     test = [day for day in days if day >= days[-1] - width]
     before = [day for day in days if day <= test[0] - gap]
     if not before:
@@ -103,19 +106,19 @@ def part(rows: pd.DataFrame, window: tuple[date, date]) -> pd.DataFrame:
 
 def weights(rows: pd.DataFrame) -> Floats:
     """Return 1 / rows of the shop: a shop counts once, however many dates it has."""
-    count = rows.groupby("retailer_id")["retailer_id"].transform("size")
+    count = rows.groupby(SUBJECT)[SUBJECT].transform("size")
     result: Floats = (1.0 / count).to_numpy(dtype=np.float64)
     return result
 
 
 def bad_shops(rows: pd.DataFrame) -> int:
     """Return how many distinct shops default in these rows."""
-    return int(rows.loc[rows["defaulted"], "retailer_id"].nunique())
+    return int(rows.loc[rows["defaulted"], SUBJECT].nunique())
 
 
-def held_out(retailers: pd.Series) -> pd.Series:
+def held_out(subjects: pd.Series) -> pd.Series:
     """Tell which fifth of the shops early stopping looks at: the same shops in every run, all dates of a shop."""
-    fold = retailers.map(lambda retailer: hashlib.sha256(str(retailer).encode()).digest()[0] % 5 == 0)
+    fold = subjects.map(lambda subject: hashlib.sha256(str(subject).encode()).digest()[0] % 5 == 0)
     return fold.astype(bool)
 
 

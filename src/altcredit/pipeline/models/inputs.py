@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from altcredit.pipeline.features.catalogue import CATALOGUE
 from altcredit.runtime.refusal import Refusal
 
 Floats = NDArray[np.float64]
@@ -27,19 +26,17 @@ class InputsMissing(Refusal):
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
-    """One model input. ``monotone``: +1 a higher value means higher risk, -1 lower, 0 neither."""
+    """
+    One model input. ``monotone``: +1 a higher value means higher risk, -1 lower, 0 neither.
+
+    ``source``: which of several sources it comes from. ``neutral``: where it is not known it counts neither way.
+    """
 
     name: str
     family: str
     monotone: Literal[-1, 0, 1]
-
-
-INPUTS: tuple[Input, ...] = tuple(
-    Input(name=feature.name, family=feature.family, monotone=feature.monotone)
-    for feature in CATALOGUE.values()
-    if feature.model_input
-)
-"""AltScore's: every feature of the catalogue that is not a mere fact."""
+    source: str = ""
+    neutral: bool = False
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):

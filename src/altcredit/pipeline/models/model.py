@@ -10,10 +10,10 @@ import pandas as pd
 import xgboost as xgb
 from numpy.typing import NDArray
 
-from altcredit.engine.scoring import Estimate, ModelInfo
+from altcredit.engine.registry import Estimate, ModelInfo, Product
 from altcredit.pipeline.models.calibration import Calibration, probability
-from altcredit.pipeline.models.expert import Scorecard
-from altcredit.pipeline.models.inputs import Bounds, Floats, Input, matrix, within
+from altcredit.pipeline.models.expert import Scorecard, Table
+from altcredit.pipeline.models.inputs import Bounds, Floats, Input, matrix
 
 SMALL_BATCH = 2_000
 
@@ -28,6 +28,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     version: str
+    product: Product = "altscore"
     kind: Literal["expert", "xgboost"]
     created_at: str
     inputs: tuple[Input, ...]
@@ -49,6 +50,10 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     reference: dict[str, Any]
     limits_of_use: tuple[str, ...]
     software: dict[str, str]
+    requires: tuple[str, ...] = ()
+    """Sources without which there is no probability."""
+    withheld: dict[str, float] = {}
+    """What is added to the log-odds (before calibration) where one of these sources is not shown."""
 
 
 class Explained(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,21 +79,64 @@ class Model:
             benchmark=card.benchmark,
         )
         self._centre = np.array([card.centre.get(item.name, 0.0) for item in card.inputs])
+        self._table = Table(card.expert, card.inputs)
+        self._neutral = np.array([item.neutral for item in card.inputs], dtype=bool)
+        sources = [item.source for item in card.inputs]
+        self._aside = [
+            (np.flatnonzero([one == source for one in sources]), cost) for source, cost in card.withheld.items()
+        ]
+        spared = {int(column) for columns, _ in self._aside for column in columns} | set(np.flatnonzero(self._neutral))
+        choices = [card.bounds[item.name].unknown for item in card.inputs]
+        # What stands in where nothing is known. Where absence has its own rule (:meth:`_even`), any value does.
+        self._stand_in = np.array([choice[0] for choice in choices])
+        self._either = [n for n, choice in enumerate(choices) if len(choice) > 1 and n not in spared]
+        self._choices = choices
+        self._low = np.array([card.bounds[item.name].low for item in card.inputs])
+        self._high = np.array([card.bounds[item.name].high for item in card.inputs])
         self._threads = threads
+        self._set_threads = 0
 
     def explain(self, frame: pd.DataFrame) -> Explained:
         """
         Return probabilities and contributions for each row.
 
         What is not known is read at its worst (contract of inputs.py), and never counts in the retailer's favour.
+        Neutral inputs and sources that may be withheld: see :meth:`_even`.
 
         :raises InputsMissing: the frame lacks columns.
         """
+        return self.explain_values(matrix(frame, self.card.inputs))
+
+    def explain_values(self, values: Floats) -> Explained:
+        """Return probabilities and contributions for a matrix of inputs as ``matrix`` makes it; NaN is not known."""
+        calibration = self.card.calibration
+        contributions, base = self._contributions(values)
+        self._even(contributions, np.isnan(values), caution=True)
+        contributions = calibration.slope * contributions
+        base = calibration.slope * base + calibration.intercept
+        return Explained(pd=probability(base + contributions.sum(axis=1)), contributions=contributions, base=base)
+
+    def learning_margin(self, frame: pd.DataFrame) -> Floats:
+        """
+        Return the uncalibrated log-odds that trees start from and that calibration is fitted on.
+
+        As when scoring, but without the caution of withheld sources: they count for nothing here. Caution that
+        calibration saw would be taken back from those who show everything.
+        """
+        if not self._aside:
+            return self.serving_margin(frame)
+        values = matrix(frame, self.card.inputs)
+        contributions, base = self._contributions(values)
+        self._even(contributions, np.isnan(values), caution=False)
+        margin: Floats = base + contributions.sum(axis=1)
+        return margin
+
+    def _contributions(self, values: Floats) -> tuple[Floats, float]:
+        """Return uncalibrated contributions and their base; what is not known counts against, or not at all."""
         card = self.card
-        values = matrix(frame, card.inputs)
         unknown = np.isnan(values)
-        values = self._filled(within(values, card.inputs, card.bounds), unknown)
-        contributions = card.expert.contributions(values, card.inputs) - self._centre
+        values = self._filled(np.clip(values, self._low, self._high), unknown)
+        contributions = self._table.contributions(values) - self._centre
         base = card.expert.base + float(self._centre.sum())
         if self.booster is not None and len(values):
             threads = self._use_threads(len(values))
@@ -96,15 +144,35 @@ class Model:
             trees = self.booster.predict(rows, pred_contribs=True)
             contributions += trees[:, :-1]
             base += float(trees[0, -1])
-        contributions = card.calibration.slope * contributions
         contributions[unknown] = np.maximum(contributions[unknown], 0.0)
-        base = card.calibration.slope * base + card.calibration.intercept
-        return Explained(pd=probability(base + contributions.sum(axis=1)), contributions=contributions, base=base)
+        return contributions, base
+
+    def _even(self, contributions: Floats, unknown: NDArray[np.bool_], *, caution: bool) -> None:
+        """
+        Set what absence counts for, in place.
+
+        A neutral input that is not known counts for nothing. A source that may be withheld costs the card's amount
+        where it is absent, and never more where it is there: its inputs that speak against are scaled down to that.
+        As trees do not join such a source with others, this bound is exact: showing a source never raises a
+        probability above what withholding it would give. Without ``caution`` absence counts for nothing.
+        """
+        if self._neutral.any():
+            contributions[:, self._neutral] *= ~unknown[:, self._neutral]
+        for columns, cost in self._aside:
+            part = contributions[:, columns]
+            absent = unknown[:, columns].all(axis=1)
+            if caution:
+                against = np.maximum(part, 0.0)
+                excess = np.maximum(part.sum(axis=1) - cost, 0.0)
+                share = np.divide(excess, against.sum(axis=1), out=np.zeros(len(part)), where=excess > 0)
+                part = part - against * share[:, None]
+            part[absent] = cost / len(columns) if caution else 0.0
+            contributions[:, columns] = part
 
     def margin(self, values: Floats) -> Floats:
         """Return the uncalibrated log-odds for a matrix of values without gaps."""
         card = self.card
-        margin: Floats = card.expert.base + card.expert.contributions(values, card.inputs).sum(axis=1)
+        margin: Floats = card.expert.base + self._table.contributions(values).sum(axis=1)
         if self.booster is not None and len(values):
             self._use_threads(len(values))
             margin = margin + self.booster.inplace_predict(values.astype(np.float32), predict_type="margin")
@@ -113,27 +181,27 @@ class Model:
     def serving_margin(self, frame: pd.DataFrame) -> Floats:
         """Return the uncalibrated log-odds as they are when scoring: gaps are read at their worst."""
         values = matrix(frame, self.card.inputs)
-        filled = self._filled(within(values, self.card.inputs, self.card.bounds), np.isnan(values))
+        filled = self._filled(np.clip(values, self._low, self._high), np.isnan(values))
         return self.margin(filled)
 
     def _use_threads(self, rows: int) -> int:
         # On a busy machine a second thread costs more waiting than a small batch has work.
         threads = self._threads if rows > SMALL_BATCH else 1
         assert self.booster is not None
-        self.booster.set_param({"nthread": threads})
+        if threads != self._set_threads:
+            self.booster.set_param({"nthread": threads})
+            self._set_threads = threads
         return threads
 
     def _filled(self, values: Floats, unknown: NDArray[np.bool_]) -> Floats:
         """Put the risk side's value where nothing is known; of two candidates, the one that the model holds worse."""
-        choices = [self.card.bounds[item.name].unknown for item in self.card.inputs]
-        for column, choice in enumerate(choices):
-            values[unknown[:, column], column] = choice[0]
-        either = [column for column, choice in enumerate(choices) if len(choice) > 1]
+        values = np.where(unknown, self._stand_in, values)
+        either = self._either
         pattern = (unknown[:, either] * (1 << np.arange(len(either)))).sum(axis=1)
         for found in np.unique(pattern[pattern > 0]).tolist():
             rows = np.flatnonzero(pattern == found)
             columns = [column for bit, column in enumerate(either) if found >> bit & 1]
-            values[rows] = self._worst(values[rows], columns, [choices[column] for column in columns])
+            values[rows] = self._worst(values[rows], columns, [self._choices[column] for column in columns])
         return values
 
     def _worst(self, rows: Floats, columns: Sequence[int], choices: Sequence[tuple[float, ...]]) -> Floats:

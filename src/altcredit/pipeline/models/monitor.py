@@ -1,5 +1,6 @@
 """Has the population moved since the model was made? PSI and KS of every input and of the score, chance allowed for."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -8,14 +9,12 @@ import pandas as pd
 from scipy.stats import ks_2samp
 
 from altcredit.engine.scoring import POINTS_PER_LOG_ODDS
-from altcredit.pipeline.features.catalogue import CATALOGUE
 from altcredit.pipeline.models.inputs import Floats, matrix
 from altcredit.pipeline.models.metrics import Interval, Sample, interval, observed_to_expected, psi, psi_alert
 from altcredit.pipeline.models.model import Model
 
 BINS = 10
 BLOCK_ABOVE = 0.25
-SCORE = "altscore"
 _KEPT = 200
 
 
@@ -32,9 +31,9 @@ class Shift(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
 
 
-def medians(frame: pd.DataFrame) -> dict[str, float]:
-    """Return the median of each column of the catalogue that the frame has and that is known for anybody."""
-    found = {name: pd.to_numeric(frame[name]).median() for name in CATALOGUE if name in frame.columns}
+def medians(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, float]:
+    """Return the median of each of these columns that the frame has and that is known for anybody."""
+    found = {name: pd.to_numeric(frame[name]).median() for name in names if name in frame.columns}
     return {name: float(value) for name, value in found.items() if pd.notna(value)}
 
 
@@ -56,7 +55,7 @@ def reference(frame: pd.DataFrame, model: Model) -> dict[str, Any]:
 def _columns(frame: pd.DataFrame, model: Model) -> dict[str, Floats]:
     values = matrix(frame, model.card.inputs)
     columns = {item.name: values[:, number] for number, item in enumerate(model.card.inputs)}
-    return {**columns, SCORE: scores(model.explain(frame).pd)}
+    return {**columns, model.card.product: scores(model.explain(frame).pd)}
 
 
 def _describe(column: Floats) -> dict[str, Any]:

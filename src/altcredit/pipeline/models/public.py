@@ -26,6 +26,7 @@ from altcredit.pipeline.models.frame import Windows, labelled, part, weights
 from altcredit.pipeline.models.inputs import Input
 from altcredit.pipeline.models.metrics import Interval, Sample, auc, brier, calibration_slope, interval
 from altcredit.pipeline.models.model import Model
+from altcredit.pipeline.models.purpose import ALTSCORE
 from altcredit.pipeline.models.training import SEED, Progress, silent, train
 from altcredit.runtime.refusal import Refusal
 
@@ -175,8 +176,7 @@ def evaluate_public(
             expert_version="none",
             data_origin="public",
             now=now,
-            inputs=INPUTS,
-            expert=NO_EXPERT,
+            purpose=msgspec.structs.replace(ALTSCORE, inputs=INPUTS, expert=NO_EXPERT),
             windows=windows,
             replicates=0,
             progress=lambda stage, done, start=start: progress(stage, start + 0.3 * done),  # type: ignore[misc]

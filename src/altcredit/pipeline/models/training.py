@@ -4,7 +4,6 @@ import hashlib
 import platform
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,11 +12,11 @@ import pandas as pd
 import xgboost as xgb
 
 from altcredit.pipeline.models import calibration, monitor
-from altcredit.pipeline.models.expert import EXPERT, Scorecard, require_directions
+from altcredit.pipeline.models.expert import Scorecard, Table, require_directions
 from altcredit.pipeline.models.frame import (
-    HORIZON_DAYS,
     MIN_BAD_TEST,
     MIN_BAD_TRAIN,
+    SUBJECT,
     Windows,
     bad_shops,
     cure_rate,
@@ -28,35 +27,16 @@ from altcredit.pipeline.models.frame import (
     weights,
     windows_of,
 )
-from altcredit.pipeline.models.inputs import INPUTS, Input, bounds_of, matrix, within
+from altcredit.pipeline.models.inputs import Input, bounds_of, matrix, within
 from altcredit.pipeline.models.metrics import Sample, auc_difference, measure
 from altcredit.pipeline.models.model import Card, Model, Origin
+from altcredit.pipeline.models.purpose import ALTSCORE, Purpose
 
 ROUNDS, EARLY_STOP = 300, 30
 SEED = 7
 
 Progress = Callable[[str, float], None]
 """``progress(stage, share_done)``"""
-
-DEFINITION_OF_DEFAULT: dict[str, Any] = {
-    "horizon_days": HORIZON_DAYS,
-    "days_past_due": 30,
-    "material_floor_inr": 1000,
-    "material_share_of_mean_month": 0.10,
-    "balance": "undisputed, credit bills, order of time per retailer and distributor",
-}
-
-LIMITS_OF_USE = (
-    "Shops that buy on credit from connected distributors, with 90 days of history and 6 matured credit bills.",
-    "Probability of trade-credit default within 90 days; not of default on a loan of another kind or term.",
-    "Not for decisions about persons in any other capacity, and never the only basis of a refusal.",
-)
-_LIMIT_BY_ORIGIN: dict[Origin, str] = {
-    "expert": "Points set by experts, not proven by outcomes: low confidence, band B at best.",
-    "simulated": "Learnt from simulated ledgers: for development, tests and demonstrations only.",
-    "public": "Learnt from a public data set: for checks of the training code only.",
-    "ledgers": "Learnt from consented ledgers of the distributors connected at the time.",
-}
 
 
 def silent(stage: str, done: float) -> None:
@@ -67,8 +47,7 @@ def cold_start(
     *,
     version: str,
     now: datetime,
-    inputs: Sequence[Input] = INPUTS,
-    expert: Scorecard = EXPERT,
+    purpose: Purpose = ALTSCORE,
     frame: pd.DataFrame | None = None,
 ) -> Model:
     """
@@ -77,6 +56,7 @@ def cold_start(
     With a frame of features its reading is centred and bounded by that portfolio, else by the table's typical values.
     Raises ScorecardInvalid, InputsMissing.
     """
+    inputs, expert = purpose.inputs, purpose.expert
     require_directions(expert, {item.name: item for item in inputs})
     values = None if frame is None or frame.empty else matrix(frame, inputs)
     bounds = expert.bounds(inputs) if values is None else bounds_of(values, inputs)
@@ -84,6 +64,7 @@ def cold_start(
     typical = expert.benchmark | {name: curve.typical for name, curve in expert.curve.items()}
     card = Card(
         version=version,
+        product=purpose.product,
         kind="expert",
         created_at=now.isoformat(),
         inputs=tuple(inputs),
@@ -91,19 +72,21 @@ def cold_start(
         expert=expert,
         centre=centre,
         calibration=calibration.Calibration(),
-        benchmark=typical if values is None or frame is None else monitor.medians(frame),
+        benchmark=typical if values is None or frame is None else monitor.medians(frame, purpose.described),
         cure_rate=expert.cure_rate,
         data_origin="expert",
         data_sha256="",
-        code_sha256=code_sha256(),
+        code_sha256=code_sha256(purpose),
         booster_sha256=None,
-        definition_of_default=DEFINITION_OF_DEFAULT,
+        definition_of_default=purpose.definition_of_default,
         windows={},
         sample={},
         metrics={},
         reference={},
-        limits_of_use=(*LIMITS_OF_USE, _LIMIT_BY_ORIGIN["expert"]),
+        limits_of_use=(*purpose.limits_of_use, purpose.learnt_from["expert"]),
         software=_software(),
+        requires=purpose.requires,
+        withheld={source: expert.cost_of_withholding(source) for source in purpose.withheld},
     )
     if frame is not None and not frame.empty:
         card = msgspec.structs.replace(card, reference=monitor.reference(frame, Model(card)))
@@ -117,8 +100,7 @@ def train(
     expert_version: str,
     data_origin: Origin,
     now: datetime,
-    inputs: Sequence[Input] = INPUTS,
-    expert: Scorecard = EXPERT,
+    purpose: Purpose = ALTSCORE,
     windows: Windows | None = None,
     cured: float | None = None,
     replicates: int = 300,
@@ -136,9 +118,13 @@ def train(
     """
     rows = labelled(frame)
     progress("windows", 0.05)
-    windows = windows or windows_of([stamp.date() for stamp in rows["as_of"].unique()])
+    windows = windows or windows_of(
+        [stamp.date() for stamp in rows["as_of"].unique()],
+        gap_days=purpose.horizon_days,
+        longest_days=purpose.longest_window_days,
+    )
     training = part(rows, windows.train) if windows else rows
-    model = cold_start(version=expert_version, now=now, inputs=inputs, expert=expert, frame=training)
+    model = cold_start(version=expert_version, now=now, purpose=purpose, frame=training)
     enough = windows is not None and (
         bad_shops(training) >= MIN_BAD_TRAIN and bad_shops(part(rows, windows.test)) >= MIN_BAD_TEST
     )
@@ -149,20 +135,22 @@ def train(
     progress("calibration", 0.75)
     calibrated_on = part(rows, windows.calibrate) if windows else rows
     fitted = calibration.fit(
-        model.serving_margin(calibrated_on),
+        model.learning_margin(calibrated_on),
         calibrated_on["defaulted"].to_numpy(),
         weights(calibrated_on),
         prior=None if enough else calibration.CAUTIOUS,
     )
-    cured = cured or cure_rate(frame) or expert.cure_rate
+    cured = cured or cure_rate(frame) or purpose.expert.cure_rate
     model = Model(msgspec.structs.replace(model.card, calibration=fitted, cure_rate=cured), model.booster)
-    return _described(model, rows, windows, data_origin=data_origin, replicates=replicates, progress=progress)
+    return _described(
+        model, rows, windows, purpose=purpose, data_origin=data_origin, replicates=replicates, progress=progress
+    )
 
 
 def _centre(values: Any, expert: Scorecard, inputs: Sequence[Input]) -> dict[str, float]:
     bounds = bounds_of(values, inputs)
     known = within(values, inputs, bounds)
-    contributions = expert.contributions(known, inputs)
+    contributions = Table(expert, inputs).contributions(known)
     return {
         item.name: float(np.nanmean(contributions[:, column])) if np.isfinite(known[:, column]).any() else 0.0
         for column, item in enumerate(inputs)
@@ -190,8 +178,8 @@ def _boosted(training: pd.DataFrame, model: Model, progress: Progress) -> xgb.Bo
     """
     inputs = model.card.inputs
     values = within(matrix(training, inputs), inputs, model.card.bounds).astype(np.float32)
-    margin, target, weight = model.serving_margin(training), training["defaulted"].to_numpy(), weights(training)
-    aside = held_out(training["retailer_id"]).to_numpy()
+    margin, target, weight = model.learning_margin(training), training["defaulted"].to_numpy(), weights(training)
+    aside = held_out(training[SUBJECT]).to_numpy()
     parameters = {
         "objective": "binary:logistic",
         "eval_metric": "logloss",
@@ -204,6 +192,7 @@ def _boosted(training: pd.DataFrame, model: Model, progress: Progress) -> xgb.Bo
         "lambda": 5.0,
         "base_score": 0.5,
         "monotone_constraints": tuple(item.monotone for item in inputs),
+        **_apart(model.card),
         "seed": SEED,
         "nthread": 2,
     }
@@ -232,11 +221,28 @@ def _boosted(training: pd.DataFrame, model: Model, progress: Progress) -> xgb.Bo
     )
 
 
+def _apart(card: Card) -> dict[str, Any]:
+    """
+    Return the constraint that no tree joins inputs of a source that may be missing with those of another.
+
+    So the log-odds are a sum over sources, and what a missing or withheld source counts for is exact (model.py).
+    Sources that are always asked are taken together. A model whose inputs have one source is not constrained.
+    """
+    alone = {item.source for item in card.inputs if item.neutral} | set(card.withheld)
+    if not alone:
+        return {}
+    groups: dict[str, list[int]] = {}
+    for column, item in enumerate(card.inputs):
+        groups.setdefault(item.source if item.source in alone else "", []).append(column)
+    return {"interaction_constraints": str(list(groups.values()))}
+
+
 def _described(
     model: Model,
     rows: pd.DataFrame,
     windows: Windows | None,
     *,
+    purpose: Purpose,
     data_origin: Origin,
     replicates: int,
     progress: Progress,
@@ -250,29 +256,29 @@ def _described(
     tested = parts.get("test")
     card = msgspec.structs.replace(
         card,
-        benchmark=monitor.medians(latest),
+        benchmark=monitor.medians(latest, purpose.described),
         data_origin=data_origin,
-        data_sha256=digest(rows, [*("retailer_id", "as_of", "defaulted"), *(item.name for item in card.inputs)]),
+        data_sha256=digest(rows, [*(SUBJECT, "as_of", "defaulted"), *(item.name for item in card.inputs)]),
         windows={name: [str(day) for day in getattr(windows, name)] for name in names} if windows else {},
         sample={name: _counts(rows_) for name, rows_ in parts.items()},
         metrics=_measured(model, tested, replicates) if replicates and tested is not None and bad_shops(tested) else {},
         reference=monitor.reference(latest, model),
-        limits_of_use=tuple(dict.fromkeys([*card.limits_of_use, _LIMIT_BY_ORIGIN[data_origin]])),
+        limits_of_use=tuple(dict.fromkeys([*card.limits_of_use, purpose.learnt_from[data_origin]])),
     )
     if card.kind == "xgboost":
-        expert_only = _LIMIT_BY_ORIGIN["expert"]
+        expert_only = purpose.learnt_from["expert"]
         card = msgspec.structs.replace(card, limits_of_use=tuple(x for x in card.limits_of_use if x != expert_only))
     progress("measures", 1.0)
     return Model(card, model.booster)
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, int]:
-    return {"rows": len(rows), "shops": int(rows["retailer_id"].nunique()), "bad_shops": bad_shops(rows)}
+    return {"rows": len(rows), "shops": int(rows[SUBJECT].nunique()), "bad_shops": bad_shops(rows)}
 
 
 def _measured(model: Model, tested: pd.DataFrame, replicates: int) -> dict[str, Any]:
     pd_ = model.explain(tested).pd
-    sample = Sample(tested["defaulted"].to_numpy(), pd_, tested["retailer_id"].to_numpy(), weights(tested))
+    sample = Sample(tested["defaulted"].to_numpy(), pd_, tested[SUBJECT].to_numpy(), weights(tested))
     metrics: dict[str, Any] = {
         name: msgspec.to_builtins(figure) for name, figure in measure(sample, seed=SEED, replicates=replicates).items()
     }
@@ -284,11 +290,10 @@ def _measured(model: Model, tested: pd.DataFrame, replicates: int) -> dict[str, 
     return metrics
 
 
-def code_sha256() -> str:
+def code_sha256(purpose: Purpose) -> str:
     """Return the digest of the source of features and models: which code made a model."""
-    here = Path(__file__).parent
     digest_ = hashlib.sha256()
-    for folder in (here.parent / "features", here):
+    for folder in purpose.sources_of_code:
         for path in sorted(p for p in folder.iterdir() if p.suffix in {".py", ".toml"}):
             digest_.update(f"{folder.name}/{path.name}\0".encode() + path.read_bytes() + b"\0")
     return digest_.hexdigest()

@@ -9,10 +9,10 @@ from altcredit.runtime.db import Connection
 
 
 class Warm:
-    """One process's champion. ``folder``: the models' folder under home."""
+    """One process's champion of a product. ``folder``: the models' folder under home."""
 
-    def __init__(self, folder: Path, *, verify: Verify, threads: int = 2) -> None:
-        self._folder, self._verify, self._threads = folder, verify, threads
+    def __init__(self, folder: Path, *, verify: Verify, product: registry.Product, threads: int = 2) -> None:
+        self._product, self._folder, self._verify, self._threads = product, folder, verify, threads
         self._model: Model | None = None
 
     async def champion(self, db: Connection) -> Model:
@@ -22,7 +22,7 @@ class Warm:
         :raises ModelUnknown: there is no champion.
         :raises ArtefactBroken: its files are not what was registered; nothing is scored then.
         """
-        _, sha256, path = await registry.champion_artefact(db)
+        _, sha256, path = await registry.champion_artefact(db, product=self._product)
         if self._model is None or self._model.info.sha256 != sha256:
             self._model = load(self._folder / path, verify=self._verify, sha256=sha256, threads=self._threads)
         return self._model
