@@ -247,11 +247,11 @@ def _key(headers: list[tuple[bytes, bytes]]) -> str:
 
 
 async def _read(receive: Receive) -> bytes:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body"):
+    body, more = b"", True
+    while more:
         message = await receive()
         body += message.get("body", b"")
+        more = message.get("more_body", False)
         if len(body) > _MAX_BODY:
             raise _Answer(413, {"error": "too large"})
     return body

@@ -9,11 +9,13 @@ from typing import Any
 
 import msgspec
 import pytest
+import uvloop
 from tests.engine.sources.conftest import SUBJECT, listening
 
 from altcredit.engine.sources import SOURCES, Client, Clients, Outcome, Terms, wire
 from altcredit.engine.sources.breaker import Breaker
 from altcredit.runtime.certificates import Authority
+from altcredit.runtime.settings import Settings
 from altcredit.simulator.source_people import person
 from altcredit.simulator.source_server import SourceServer
 from altcredit.simulator.source_serving import Certificates, deployment_file, serving
@@ -301,3 +303,34 @@ async def test_a_client_certificate_is_shown_and_without_it_nothing_goes(opened:
         assert refused.problem is not None
         assert refused.answer is None
     assert outcomes[3].problem == "no TLS connection (CERTIFICATE_VERIFY_FAILED)"
+
+
+async def test_all_of_it_holds_on_the_workers_event_loop(opened: Any, tmp_path: Path) -> None:
+    """Processes run on uvloop, whose transports are of a kind of their own; tests run on asyncio's loop."""
+    now = datetime.now(UTC)
+    authority = Authority.create(now=now)
+    server = authority.issue_server(["127.0.0.1"], now=now)
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    (tmp_path / "server.pem").write_text((server.key_pem or "") + server.pem)
+
+    async def scenario() -> list[str | None]:
+        problems = []
+        certificates = Certificates(cert=tmp_path / "server.pem")
+        for tls in (None, certificates):
+            app = SourceServer(person)
+            async with serving(app, certificates=tls) as base_url:
+                file = tmp_path / "uvloop.toml"
+                ca = f"ca_file = '{tmp_path}/ca.pem'" if tls else ""
+                file.write_text(
+                    f"[cpf_status]\nbase_url = '{base_url}'\npath = '/cpf_status'\ntimeout_seconds = 1\n{ca}"
+                )
+                clients = await Clients.open(Settings(sources=str(file)))
+                for change in (b'{"latency_ms": 0}', b'{"latency_ms": 1300}', b'{"latency_ms": 0, "error_rate": 1}'):
+                    app.control(change)
+                    outcomes = await asyncio.gather(*(_asked(clients["cpf_status"], number) for number in range(3)))
+                    problems += [one.problem for one in outcomes[:1]]
+                await clients.close()
+        return problems
+
+    expected = [None, "no answer within 1 s", "status 503"]
+    assert await asyncio.to_thread(uvloop.run, scenario()) == expected * 2

@@ -8,6 +8,7 @@ is decompressed, and a connection is used again only after a complete answer wit
 
 import asyncio
 import ssl
+from typing import cast
 
 import httptools
 import msgspec
@@ -64,8 +65,7 @@ class _Connection(asyncio.Protocol):
     # What the transport tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's own have no such base
 
     def data_received(self, data: bytes) -> None:
         if self._waiter is None or self._waiter.done():
