@@ -135,7 +135,7 @@ def set_callback(partner_id: str, url: str) -> None:
 
 
 @partners.command(name="test-callback")
-def test_callback(partner_id: str, *, json: Json = False) -> int:
+def send_test(partner_id: str, *, json: Json = False) -> int:
     """Send a signed test event to a partner's callback URL and show how that went; 1 when it did not arrive."""
     from altcredit.engine import delivery
 
