@@ -110,6 +110,8 @@ async def receiving(context: ssl.SSLContext | None, host: str = "127.0.0.1") -> 
         tasks.add(task)
         try:
             await receiver.serve(reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()  # the end of the block; `asyncio.streams` of 3.11 would log it
         finally:
             tasks.discard(task)
 

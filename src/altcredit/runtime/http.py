@@ -6,12 +6,14 @@ the answer must be a global one, and the connection goes to one of those very ad
 could answer otherwise. The certificate must be the host's. No redirect is followed, no proxy is asked, no cookie kept.
 
 The exchange is written on asyncio and llhttp (httptools) and not on an HTTP client, because what matters here is what
-is *not* done, and because it takes a quarter of the processor time (measured: 0.18 ms against 0.70 of httpcore2 and 0.86 of httpx2). The whole exchange has 15 seconds; of the
-answer, at most 64 KB are read, head included; the status counts as soon as the head is complete.
+is *not* done, and because it takes a quarter of the processor time: 0.18 ms on a kept connection, against 0.70 ms of
+httpcore2 and 0.86 ms of httpx2. The whole exchange has 15 seconds; of the answer, at most 64 KB are read, head
+included; the status counts as soon as the head is complete.
 """
 
 import asyncio
 import ipaddress
+import os
 import ssl
 from collections.abc import Mapping
 from datetime import datetime
@@ -259,7 +261,7 @@ class Sender:
             connection.idle_among = self._idle.setdefault((pool, target.host, target.port, address), [])
             return connection
         assert problem is not None
-        reason = problem.strerror or type(problem).__name__
+        reason = os.strerror(problem.errno) if problem.errno else type(problem).__name__
         raise NotSent("connect", f"no connection to {target.host} port {target.port}: {reason}") from problem
 
     async def _connect(self, target: Target, address: str) -> _Connection:
