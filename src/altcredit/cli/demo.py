@@ -1,8 +1,9 @@
 """
-``altcredit demo``: the main job on one machine, on simulated shops, through the real doors.
+``altcredit demo``: the main jobs on one machine, on simulated people, through the real doors.
 
-Every step is what an operator, a distributor or a lender would do: the operator's own functions, the connector as a
-program of its own over mutual TLS, consents and scores over HTTPS. Nothing is put into the database by hand.
+Every step is what an operator, a distributor, a lender or a card partner would do: the operator's own functions, the
+connector as a program of its own over mutual TLS, consents, scores and applications over HTTPS, callbacks to a
+receiver. Nothing is put into the database by hand.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ import msgspec
 from altcredit.cli.output import errors, say
 from altcredit.cli.session import settings
 from altcredit.runtime import log, postgres
+from altcredit.runtime.keys import write_private
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
 
@@ -43,10 +45,11 @@ def demo(
     *,
     shops: int = 300,
     portfolio: int = 1200,
+    applicants: int = 8000,
     stop: Annotated[bool, cyclopts.Parameter(negative="", env_var="DEMO_EXIT")] = False,
 ) -> None:
     """
-    Show the whole path on simulated shops: from three distributors' books to an explained score.
+    Show both products on simulated shops and card applicants: an explained score, and a decision called back.
 
     The server is left running, unless --stop (or DEMO_EXIT=1) is given. Demo data under the home folder is made anew.
 
@@ -56,6 +59,8 @@ def demo(
         Shops of the three distributors.
     portfolio: int
         Shops of the simulated portfolio that the model learns from.
+    applicants: int
+        Simulated card applicants that GUARD's models learn from.
     stop: bool
         Stop the server at the end.
     """
@@ -70,12 +75,13 @@ def demo(
     with steps("Prepare a fresh home folder"):
         _clear(chosen)
         chosen = _with_ports(chosen)
+        _prepare_sources(chosen)
     with steps("Start PostgreSQL, make keys and certificates, serve over TLS 1.3") as note:
         server = Server(chosen)
         server.start()
         note(chosen.base_url)
     try:
-        asyncio.run(demo_steps.run(chosen, steps, shops=shops, portfolio=portfolio, began=began))
+        asyncio.run(demo_steps.run(chosen, steps, shops=shops, portfolio=portfolio, applicants=applicants, began=began))
     except BaseException:
         server.stop()
         raise
@@ -131,7 +137,7 @@ class Server:
         environment = os.environ | environment_of(self.settings)
         with (home / "serve.log").open("ab") as output:
             child = subprocess.Popen(
-                [sys.executable, "-m", "altcredit", "serve"],
+                [sys.executable, "-m", "altcredit", "serve", "--demo"],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -175,15 +181,26 @@ def _answers(chosen: Settings) -> bool:
         return False
 
 
+def _prepare_sources(chosen: Settings) -> None:
+    """Write the file of data sources; the simulator that it leads to is served beside the API and the worker."""
+    from altcredit.simulator.source_serving import deployment_file
+
+    folder = chosen.home_path / "demo"
+    folder.mkdir(mode=0o700, parents=True)
+    text = deployment_file(f"http://127.0.0.1:{free_port('127.0.0.1', 0)}")
+    write_private(folder / "sources.toml", text.encode(), replace=True)
+
+
 def _with_ports(chosen: Settings) -> Settings:
     """Return settings with ports that are free, and an address that says so."""
-    port, admin_port = (_free(chosen.host, chosen.port), _free(chosen.admin_host, chosen.admin_port))
+    port, admin_port = (free_port(chosen.host, chosen.port), free_port(chosen.admin_host, chosen.admin_port))
     return msgspec.structs.replace(
         chosen, port=port, admin_port=admin_port, base_url=chosen.base_url or f"https://localhost:{port}"
     )
 
 
-def _free(host: str, wanted: int) -> int:
+def free_port(host: str, wanted: int) -> int:
+    """Return the wanted port if it is free, or else another one. Raises DemoRefused."""
     import socket
 
     for port in (wanted, 0):

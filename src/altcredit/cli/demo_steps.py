@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 import msgspec
 
+from altcredit.cli import demo_guard
 from altcredit.cli.clients import ACTOR
 from altcredit.cli.demo import DemoRefused, Steps
 from altcredit.cli.output import errors
@@ -40,7 +41,7 @@ class Cast(msgspec.Struct, kw_only=True):
     ca_file: Path
 
 
-async def run(chosen: Settings, steps: Steps, *, shops: int, portfolio: int, began: float) -> None:
+async def run(chosen: Settings, steps: Steps, *, shops: int, portfolio: int, applicants: int, began: float) -> None:
     """Play the demo against the running server."""
     dsn = await asyncio.to_thread(postgres.ensure, chosen)
     async with opened(chosen, dsn) as platform:
@@ -64,8 +65,14 @@ async def run(chosen: Settings, steps: Steps, *, shops: int, portfolio: int, beg
             with steps("Read history and look a GSTIN up, as the lender does") as note:
                 for line in await _look_around(client, platform, cast, token):
                     note(line)
-        await _write(chosen, platform, cast)
-    _finish(chosen, cast, answer, token, time.monotonic() - began)
+            with steps(f"Train GUARD's models on {applicants} simulated card applicants; promote them") as note:
+                for line in await _train_guard(platform, applicants):
+                    note(line)
+            partner, other_partner, played = await demo_guard.play(platform, client, steps, folder=cast.folder)
+        await _write(chosen, platform, cast, (partner, other_partner))
+    _finish(chosen, cast, answer, token)
+    demo_guard.finish(chosen, partner, played, ca_file=cast.ca_file)
+    errors.print(f"\nThe demo took {time.monotonic() - began:.0f} s.")
 
 
 def _world(shops: int) -> Any:
@@ -76,7 +83,6 @@ def _world(shops: int) -> Any:
 
 async def _onboard(platform: Platform, world: Any) -> Cast:
     folder = platform.settings.home_path / "demo"
-    folder.mkdir(mode=0o700)
     now, keyring = clock.now(), platform.keyring
     authority = Authority.open(platform.settings, keyring=keyring, now=now)
     ca_file = folder / "ca.pem"
@@ -260,6 +266,22 @@ async def _grant(client: httpx2.AsyncClient, platform: Platform, cast: Cast) -> 
     return ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
 
 
+async def _train_guard(platform: Platform, applicants: int) -> list[str]:
+    from altcredit.pipeline import learning
+    from altcredit.pipeline.models import GUARD, GUARD_SCREEN
+    from altcredit.simulator.applicant_portfolio import portfolio_of_applicants
+
+    now = clock.now()
+    frame = await asyncio.to_thread(lambda: portfolio_of_applicants(3, applicants, now.date()))
+    said = []
+    for purpose, what in ((GUARD, "all sources"), (GUARD_SCREEN, "the funnel's")):
+        learned = await learning.learn(
+            platform, frame, purpose=purpose, data_origin="simulated", promote=True, actor=ACTOR, now=now
+        )
+        said.append(f"{learned.version} ({what}): {learned.rows} rows, {learned.bad} defaults to learn from")
+    return said
+
+
 async def _retailer_id(platform: Platform, gstin: str) -> str:
     async with platform.database.transaction() as db:
         found = await retailers.by_gst(db, keyring=platform.keyring, gstin=gstin)
@@ -310,7 +332,9 @@ async def _look_around(
     ]
 
 
-async def _write(chosen: Settings, platform: Platform, cast: Cast) -> None:
+async def _write(
+    chosen: Settings, platform: Platform, cast: Cast, partners: tuple[demo_guard.Partner, demo_guard.Partner]
+) -> None:
     """Write demo.json: what a user's first scripts read. Parts of products that are not there yet are null."""
     groups = {}
     for group in ("scored", "unscored", "insufficient", "unconsented"):
@@ -343,8 +367,8 @@ async def _write(chosen: Settings, platform: Platform, cast: Cast) -> None:
             for one, issued in zip(cast.world.distributors, cast.distributors, strict=True)
         ],
         "retailers": groups,
-        "partner": None,
-        "other_partner": None,
+        "partner": msgspec.to_builtins(partners[0]),
+        "other_partner": msgspec.to_builtins(partners[1]),
         "whatsapp": None,
         "purpose": PURPOSE,
     }
@@ -353,7 +377,7 @@ async def _write(chosen: Settings, platform: Platform, cast: Cast) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
 
 
-def _finish(chosen: Settings, cast: Cast, answer: dict[str, Any], headers: dict[str, str], seconds: float) -> None:
+def _finish(chosen: Settings, cast: Cast, answer: dict[str, Any], headers: dict[str, str]) -> None:
     errors.print("\nThe answer of [bold]POST /v1/score[/]:")
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() + "\n")
     sys.stdout.flush()
@@ -364,4 +388,4 @@ def _finish(chosen: Settings, cast: Cast, answer: dict[str, Any], headers: dict[
     errors.print("\nThe same with curl (the token is good for an hour):")
     sys.stdout.write(" \\\n  ".join(lines) + "\n")
     sys.stdout.flush()
-    errors.print(f"\nWhat scripts need is in {chosen.home_path / 'demo.json'}. The demo took {seconds:.0f} s.")
+    errors.print(f"\nWhat scripts need is in {chosen.home_path / 'demo.json'}.")

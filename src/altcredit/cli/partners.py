@@ -84,14 +84,9 @@ def _shown(secrets: Any) -> dict[str, str]:
 
 @asynccontextmanager
 async def _sender(platform: Platform) -> AsyncIterator["Sender"]:
-    from altcredit.runtime.certificates import Authority
     from altcredit.runtime.http import Sender
 
-    settings = platform.settings
-    authority = None
-    if settings.environment == "development":
-        authority = Authority.open(settings, keyring=platform.keyring, now=clock.now()).pem
-    sender = Sender.open(settings, authority_pem=authority)
+    sender = Sender.of(platform.settings, keyring=platform.keyring, now=clock.now())
     try:
         yield sender
     finally:

@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import cyclopts
 
@@ -62,7 +64,8 @@ def register(app: cyclopts.App, roles: Mapping[str, Callable[[Settings], None]])
             environment = os.environ.copy()
             if demo:
                 config = demo_sources(chosen)
-                commands = {"sources": ["sources", "serve", "--config", str(config)], **commands}
+                port = str(simulator_port(config))
+                commands = {"sources": ["sources", "serve", "--port", port, "--write-config", str(config)], **commands}
                 environment["ALTCREDIT_SOURCES"] = str(config)
             return Supervisor(commands, environment, server).run()
         finally:
@@ -76,6 +79,12 @@ def demo_sources(chosen: Settings) -> Path:
     if not config.exists():
         raise DemoMissing(f"{chosen.home_path} holds no demo: run `altcredit demo` first.")
     return config
+
+
+def simulator_port(config: Path) -> int:
+    """Return the port that a demo's file of data sources expects the simulator at."""
+    (first, *_) = tomllib.loads(config.read_text(encoding="utf-8")).values()
+    return urlsplit(first["base_url"]).port or 0
 
 
 class Supervisor:

@@ -137,7 +137,8 @@ def test_a_blind_model_does_not_pass_the_gate(ledgers: pd.DataFrame, trained: Mo
         trained.card, calibration=msgspec.structs.replace(trained.card.calibration, slope=0.05, intercept=-2.2)
     )
     paths = {
-        detail.path for detail in objections(
+        detail.path
+        for detail in objections(
             compare(ledgers, Model(flat, trained.booster), trained, replicates=40), product="altscore"
         )
     }

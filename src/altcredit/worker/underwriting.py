@@ -1,0 +1,184 @@
+"""
+The pipeline of one application, from the first source to the callback's queue (contract U11).
+
+Every step may be run again: what a source answered is kept and never asked twice, and only the first conclusion counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from altcredit.engine import delivery, sources, underwriting
+from altcredit.runtime import log
+from altcredit.runtime.jobs import Payload
+from altcredit.runtime.platform import Platform
+from altcredit.worker.work import Work
+
+if TYPE_CHECKING:
+    from altcredit.pipeline.underwriting import Assessor
+
+
+_CALLBACKS_KEPT = timedelta(days=90)
+
+
+@asynccontextmanager
+async def _clients(platform: Platform) -> AsyncIterator[sources.Clients]:
+    clients = await sources.Clients.open(platform.settings)
+    try:
+        yield clients
+    finally:
+        await clients.close()
+
+
+@asynccontextmanager
+async def _assessor(platform: Platform) -> AsyncIterator[Assessor]:
+    from altcredit.pipeline.underwriting import Assessor
+
+    yield Assessor(platform)
+
+
+async def run(work: Work, payloads: list[Payload]) -> None:
+    """Underwrite one application."""
+    (payload,) = payloads
+    platform = work.platform
+    case = await underwriting.begin(
+        platform.database, keyring=platform.keyring, request_id=payload["request_id"], now=work.clock()
+    )
+    if case is None:
+        return
+    found = underwriting.rehearsal(case.application, environment=platform.settings.environment)
+    if found is not None:
+        await _rehearse(work, case, found)
+        return
+    pipeline = _Pipeline(work, case, await work.keep(_clients), await work.keep(_assessor))
+    decision = await pipeline.decide()
+    await _conclude(work, case, decision, cost_centavos=pipeline.cost_centavos)
+
+
+async def expire(work: Work, _payloads: list[Payload]) -> None:
+    """Give up applications that have waited for a decision for a day."""
+    async with work.platform.database.transaction() as db:
+        count = await underwriting.fail_overdue(db, keyring=work.platform.keyring, now=work.clock())
+    if count:
+        log.warning("underwritings_failed", count=count)
+
+
+async def purge(work: Work, _payloads: list[Payload]) -> None:
+    """Destroy what sources answered more than 90 days ago, and callbacks whose keeping is over."""
+    now = work.clock()
+    async with work.platform.database.transaction() as db:
+        answers = await sources.purge_answers(db, before=now - sources.KEPT_FOR)
+    async with work.platform.database.transaction() as db:
+        callbacks = await delivery.purge(db, before=now - _CALLBACKS_KEPT)
+    log.info("guard_purged", count=answers, rows=callbacks)
+
+
+async def _conclude(
+    work: Work, case: underwriting.Case, decision: underwriting.Decision, *, cost_centavos: int, withheld: bool = False
+) -> None:
+    async with work.platform.database.transaction() as db:
+        await underwriting.conclude(
+            db,
+            keyring=work.platform.keyring,
+            case=case,
+            decision=decision,
+            cost_centavos=cost_centavos,
+            withheld=withheld,
+            now=work.clock(),
+        )
+
+
+async def _rehearse(work: Work, case: underwriting.Case, found: underwriting.Rehearsal) -> None:
+    if found.fails:
+        async with work.platform.database.transaction() as db:
+            await underwriting.fail(db, keyring=work.platform.keyring, request_id=case.request_id, now=work.clock())
+        return
+    await _conclude(work, case, underwriting.rehearsed(found), cost_centavos=0, withheld=found.withheld)
+
+
+class _Pipeline:
+    """One application's run: what was found so far, and what it cost."""
+
+    def __init__(self, work: Work, case: underwriting.Case, clients: sources.Clients, assessor: Assessor) -> None:
+        self.work = work
+        self.case = case
+        self.clients = clients
+        self.assessor = assessor
+        self.findings: dict[str, sources.Finding] = {}
+
+    @property
+    def cost_centavos(self) -> int:
+        return sum(finding.price_centavos for finding in self.findings.values())
+
+    @property
+    def answers(self) -> Mapping[str, Any]:
+        return {name: one.answer for name, one in self.findings.items() if one.answer is not None}
+
+    async def decide(self) -> underwriting.Decision:
+        """Ask, screen where that is wanted, ask the rest, and decide."""
+        async with self.work.platform.database.transaction() as db:
+            await self.assessor.load(db)
+        if self.case.asks_all:
+            await self._ask(sources.SOURCES)
+            return self._decided()
+        for name in _of_tier("screen"):
+            await self._ask((name,))
+            if self._knocked_out():
+                break
+        screening = self._screened()
+        if screening.passed:
+            await self._ask(_of_tier("full"))
+        return self._decided(screening)
+
+    async def _ask(self, names: Iterable[str]) -> None:
+        work, case = self.work, self.case
+        self.findings |= await sources.ask(
+            work.platform.database,
+            keyring=work.platform.keyring,
+            clients=self.clients,
+            request_id=case.request_id,
+            partner_id=case.partner_id,
+            subject=underwriting.subject_of(case.application),
+            names=tuple(names),
+            clock=work.clock,
+        )
+
+    def _knocked_out(self) -> str | None:
+        return underwriting.knocked_out_by(self.answers, policy=underwriting.POLICY)
+
+    def _features(self) -> dict[str, float | None]:
+        return underwriting.features(self.case.application, self.answers, today=self.case.started_at.date())
+
+    def _screened(self) -> underwriting.Screening:
+        return underwriting.screen(
+            self.assessor.estimate("guard_screen", self._features()),
+            model=self.assessor.info("guard_screen"),
+            policy=underwriting.POLICY,
+            knocked_out_by=self._knocked_out(),
+            draw=underwriting.draw_of(self.case.request_id),
+        )
+
+    def _decided(self, screening: underwriting.Screening | None = None) -> underwriting.Decision:
+        features = self._features()
+        filtered = screening is not None and not screening.passed
+        decision = underwriting.decide(
+            features,
+            None if filtered else self.assessor.estimate("guard", features),
+            model=self.assessor.info("guard"),
+            policy=underwriting.POLICY,
+            screening=screening,
+            screen_estimate=self.assessor.estimate("guard_screen", features) if filtered else None,
+            screen_model=self.assessor.info("guard_screen"),
+            knocked_out_by=self._knocked_out(),
+            sources={name: one.state for name, one in self.findings.items()},
+        )
+        if decision.outcome == "not_calculable":
+            log.warning("not_calculable", request_id=self.case.request_id, reason=", ".join(decision.sources_missing))
+        return decision
+
+
+def _of_tier(tier: sources.Tier) -> tuple[str, ...]:
+    return tuple(name for name, source in sources.SOURCES.items() if source.tier == tier)

@@ -1,0 +1,140 @@
+"""The sandbox, as a partner's engineer uses it: every outcome is provoked, over real HTTPS, with real callbacks."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from tests.guarding import PATH, Guard, guarding
+from tests.served import until
+
+from altcredit.engine.underwriting import examples
+
+CPFS = {one.name: cpfs for one, cpfs in examples(3)}
+
+
+@pytest.fixture(scope="module")
+async def sandbox() -> AsyncIterator[Guard]:
+    async with guarding(environment="sandbox", sandbox_delay=0) as guard:
+        yield guard
+
+
+def an_application(cpf: str, *, cost_saving: bool = False, **more: Any) -> dict[str, Any]:
+    return {"customerUuid": f"cust-{cpf}", "cpf": cpf, "costSavingEnabled": cost_saving, **more}
+
+
+async def test_the_published_filter_answers_minus_one_three_times(sandbox: Guard) -> None:
+    request_id = await sandbox.accepted(an_application("41955366004", cost_saving=True))
+    callback = await sandbox.callback(request_id)
+    assert set(callback) == {"customerUuid", "started", "finished", "serviceType", "response"}
+    assert callback["serviceType"] == "GUARD_SCORE"
+    assert callback["response"] == {"costSavingEnabled": True, "score": -1, "riskBand": -1, "limit": -1}
+    assert (await sandbox.standing(request_id))["outcome"] == "filtered"
+
+
+async def test_the_published_filter_without_the_flag_is_an_ordinary_run(sandbox: Guard) -> None:
+    callback = await sandbox.callback(await sandbox.accepted(an_application("41955366004")))
+    assert callback["response"]["score"] > 0
+    assert callback["response"]["limit"] > 0
+
+
+async def test_the_published_rejection_has_a_real_score_and_a_limit_of_zero(sandbox: Guard) -> None:
+    callback = await sandbox.callback(await sandbox.accepted(an_application("14779111030")))
+    assert callback["response"]["score"] > 0
+    assert callback["response"]["riskBand"] in range(1, 8)
+    assert callback["response"]["limit"] == 0
+
+
+async def test_the_published_approval_has_a_limit_in_whole_reais(sandbox: Guard) -> None:
+    callback = await sandbox.callback(await sandbox.accepted(an_application("39549600017")))
+    assert callback["response"] == {"costSavingEnabled": False, "score": 0.015, "riskBand": 3, "limit": 500}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in CPFS if name.startswith(("band", "limit", "not", "slow", "filtered"))]
+)
+async def test_a_row_of_the_table_answers_as_documented(sandbox: Guard, name: str) -> None:
+    expected = next(one for one, _ in examples(1) if one.name == name)
+    request_id = await sandbox.accepted(an_application(CPFS[name][0], cost_saving=True))
+    response = (await sandbox.callback(request_id))["response"]
+    figures = [expected.pd, expected.risk_band, expected.limit_brl]
+    wanted = [-1 if figure is None else figure for figure in figures]
+    assert [response["score"], response["riskBand"], response["limit"]] == wanted
+    assert (await sandbox.standing(request_id))["outcome"] == expected.outcome
+
+
+async def test_a_withheld_callback_comes_by_a_retry_that_the_list_shows(sandbox: Guard) -> None:
+    request_id = await sandbox.accepted(an_application(CPFS["failing callback"][0]))
+    await sandbox.callback(request_id)
+    answer = await sandbox.client.get(f"{PATH}/deliveries", params={"requestId": request_id})
+    found = (
+        answer
+        if answer.status_code == 200
+        else await sandbox.client.get("/api/partner/credit/cards/deliveries", params={"requestId": request_id})
+    )
+    (item,) = found.json()["deliveries"]
+    assert item["state"] == "delivered"
+    assert [one.get("status") for one in item["attempts"]] == [None, 204]
+
+
+async def test_a_failing_pipeline_ends_as_failed_and_tells_who_opted_in(sandbox: Guard) -> None:
+    from altcredit.engine import identity
+    from altcredit.runtime import clock
+
+    async with sandbox.platform.database.transaction() as db:
+        await identity.set_partner(
+            db, partner_id=sandbox.partner_id, failure_callbacks=True, actor="test", now=clock.now()
+        )
+    request_id = await sandbox.accepted(an_application(CPFS["failing pipeline"][0]))
+    callback = await sandbox.callback(request_id)
+    assert callback["outcome"] == "failed"
+    assert callback["response"]["score"] == -1
+    assert (await sandbox.standing(request_id))["status"] == "failed"
+
+
+async def test_reasons_are_called_back_to_who_opted_in(sandbox: Guard) -> None:
+    from altcredit.engine import identity
+    from altcredit.runtime import clock
+
+    async with sandbox.platform.database.transaction() as db:
+        await identity.set_partner(db, partner_id=sandbox.partner_id, reason_codes=True, actor="test", now=clock.now())
+    callback = await sandbox.callback(await sandbox.accepted(an_application("14779111030")))
+    assert callback["response"]["reasonCodes"] == ["NEGATIVE_RECORDS", "LOW_BUREAU_SCORE"]
+
+
+async def test_a_rejected_applicant_is_looked_at_by_a_person_who_may_overturn(sandbox: Guard) -> None:
+    from altcredit.engine import underwriting
+    from altcredit.runtime import clock
+
+    request_id = await sandbox.accepted(an_application(CPFS["limit of zero in band 3"][1]))
+    await sandbox.callback(request_id)
+    asked = await sandbox.client.post(f"{PATH}/{request_id}/review", json={"reason": "The income is higher."})
+    assert asked.status_code == 202, asked.text
+    platform = sandbox.platform
+    async with platform.database.transaction() as db:
+        (waiting,) = [
+            one for one in await underwriting.open_reviews(db, keyring=platform.keyring) if one.request_id == request_id
+        ]
+        assert waiting.reason == "The income is higher."
+        await underwriting.decide_review(
+            db, keyring=platform.keyring, review_id=waiting.review_id, verdict="overturned", note="payslip seen",
+            limit_brl=600, actor="person:ana", now=clock.now(),
+        )  # fmt: skip
+    callback = await sandbox.callback(request_id, count=2)
+    assert callback["response"]["limit"] == 600
+    standing = await sandbox.standing(request_id)
+    assert standing["outcome"] == "approved"
+    first, second = sandbox.callbacks(request_id)
+    assert first.headers["webhook-id"] != second.headers["webhook-id"]
+
+
+async def test_everything_accepted_is_decided_once(sandbox: Guard) -> None:
+    reads = sandbox.platform.database.reads
+
+    async def settled() -> bool:
+        return not await reads.fetchval("SELECT count(*) FROM underwriting WHERE status = 'processing'")
+
+    await until(settled)
+    rows = await reads.fetch(
+        "SELECT subject, count(*) AS n FROM audit_event WHERE action = 'underwriting.decided' GROUP BY subject"
+    )
+    assert {row["n"] for row in rows} == {1}
