@@ -7,9 +7,9 @@ from typing import Any
 import httpx2
 import msgspec
 import pytest
+from tests.engine.sources.people import person
 
 from altcredit.engine.sources import SOURCES, Subject
-from altcredit.simulator.source_people import person
 from altcredit.simulator.source_server import GARBAGE, SourceServer
 from altcredit.simulator.source_serving import serving
 

@@ -206,8 +206,10 @@ async def _served(
 
 
 def _population(seed: int) -> Any:
-    from functools import partial
+    from functools import lru_cache, partial
 
-    from altcredit.simulator.source_people import person
+    from altcredit.simulator.applicants import applicant
 
-    return partial(person, seed=seed)
+    # The sources are asked about one person at about the same time.
+    person = lru_cache(maxsize=4096)(partial(applicant, seed=seed))
+    return lambda source, subject: person(subject.cpf).answers(subject).get(source)

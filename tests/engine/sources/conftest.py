@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from tests.conftest import new_database
+from tests.engine.sources.people import person
 
 from altcredit.engine import sources
 from altcredit.engine.sources import Clients, Finding, Subject
 from altcredit.runtime.db import Database
 from altcredit.runtime.keys import KeyProvider, Keyring
 from altcredit.runtime.settings import Settings
-from altcredit.simulator.source_people import person
 from altcredit.simulator.source_server import SourceServer
 from altcredit.simulator.source_serving import deployment_file, serving
 

@@ -6,13 +6,14 @@ from datetime import timedelta
 import msgspec
 import pytest
 from tests.engine.sources.conftest import SUBJECT, Asking, Clock, request_id
+from tests.engine.sources.people import person
 
 from altcredit.engine import sources
-from altcredit.engine.sources import KEPT_FOR, SOURCES
+from altcredit.engine.sources import KEPT_FOR, SOURCES, store
 from altcredit.engine.sources.shared import Shared
 from altcredit.runtime.db import Database
 from altcredit.runtime.settings import Settings
-from altcredit.simulator.source_people import person
+from altcredit.simulator.source_direct import direct
 from altcredit.simulator.source_server import SourceServer
 
 
@@ -139,3 +140,33 @@ async def test_rows_given_while_a_statement_runs_go_into_the_next() -> None:
     gate.set()
     assert [await first, *[await one for one in rest]] == [1, 25, 36, None, 25]
     assert batches == [[1], [5, 6, 7]]
+
+
+async def test_sources_answered_in_process_leave_the_same_behind(asking: Asking) -> None:
+    here, there = request_id(), request_id()
+    assert await asking(*SOURCES, request=here, clients=direct(person)) == await asking(
+        *SOURCES, request=there, partner=asking.partner + "b"
+    )
+    left = [
+        [(one.source, one.state, one.price_centavos, one.tries, one.problem) for one in await asking.queries(request)]
+        for request in (here, there)
+    ]
+    assert sorted(left[0]) == sorted(left[1])
+
+
+@pytest.mark.parametrize(
+    ("statement", "arguments"),
+    [
+        ("KNOWN", "'r', '{scr}', 'p', '{\\x00}', now()"),
+        ("CLOSE", "'{q}', '{failed}', '{0}', '{1}', '{x}', '{2026-01-01}', '{NULL}', '{NULL}'"),
+        ("QUERIES", "'r'"),
+        ("COST_BY_SOURCE", "now(), now()"),
+    ],
+)
+async def test_asking_scans_no_table(statement: str, arguments: str, database: Database) -> None:
+    async with database.transaction() as db:
+        await db.execute("SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan")
+        await db.execute(f"PREPARE hot AS {getattr(store, statement)}")
+        plan = "\n".join(row[0] for row in await db.fetch(f"EXPLAIN EXECUTE hot({arguments})"))
+        await db.execute("DEALLOCATE hot")
+    assert "Seq Scan" not in plan, plan

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 from tests.engine.sources.conftest import SUBJECT, Asking, Clock, request_id
+from tests.engine.sources.people import person
 
 from altcredit.engine import sources
 from altcredit.engine.sources import SOURCES, Clients, Source
 from altcredit.runtime.db import Database
-from altcredit.simulator.source_people import person
 from altcredit.simulator.source_server import SourceServer
 
 pytestmark = pytest.mark.parametrize("source", SOURCES.values(), ids=lambda source: source.name)

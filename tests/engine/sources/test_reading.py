@@ -7,11 +7,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.engine.sources.people import person
 
 from altcredit.engine.sources import SOURCES, Source, Subject, Terms
 from altcredit.engine.sources.deployment import Rule, Unknown
 from altcredit.engine.sources.reading import Unusable, read
-from altcredit.simulator.source_people import person
 
 PLAIN = Terms(base_url="https://provider.example")
 SECRET = "39549600017"

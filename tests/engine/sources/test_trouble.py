@@ -11,12 +11,12 @@ import msgspec
 import pytest
 import uvloop
 from tests.engine.sources.conftest import SUBJECT, listening
+from tests.engine.sources.people import person
 
 from altcredit.engine.sources import SOURCES, Client, Clients, Outcome, Terms, wire
 from altcredit.engine.sources.breaker import Breaker
 from altcredit.runtime.certificates import Authority
 from altcredit.runtime.settings import Settings
-from altcredit.simulator.source_people import person
 from altcredit.simulator.source_server import SourceServer
 from altcredit.simulator.source_serving import Certificates, deployment_file, serving
 

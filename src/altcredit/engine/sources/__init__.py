@@ -14,6 +14,7 @@ from altcredit.engine.sources.query import Finding, Query, SourceCost
 from altcredit.engine.sources.registration import Registration
 from altcredit.engine.sources.scr import Scr
 from altcredit.engine.sources.source import Source, Subject, Tier
+from altcredit.engine.sources.wire import Reply
 
 __all__ = [
     "KEPT_FOR",
@@ -32,6 +33,7 @@ __all__ = [
     "PositiveRegistry",
     "Query",
     "Registration",
+    "Reply",
     "Scr",
     "Source",
     "SourceCost",

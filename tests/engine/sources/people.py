@@ -1,8 +1,8 @@
 """
 People without a story: for any source, an answer that fits the form of its declaration, drawn by hash from the CPF.
 
-For tests of how sources are asked, where what they say does not matter. Applicants with known truth are in
-``applicants.py``.
+For tests of how sources are asked, where what they say does not matter, of sources yet to be declared, too.
+Applicants with known truth are in ``altcredit.simulator.applicants``.
 """
 
 import zlib
