@@ -20,6 +20,9 @@ Record: TypeAlias = asyncpg.Record
 
 # Longer than any wait behind healthy requests: then the database hangs, and refusing beats queueing.
 _ACQUIRE_SECONDS = 5.0
+_STATEMENT_SECONDS = 30
+# A borrower that was cancelled as it took or returned a connection may have lost it: nobody would ever return that one.
+_CLOSE_SECONDS = 10.0
 
 
 class Reads:
@@ -98,16 +101,20 @@ class Database:
         half = max(connections // 2, 1)
         options: dict[str, Any] = {
             "server_settings": {"application_name": "altcredit", "timezone": "UTC"},
-            "command_timeout": 30,
+            "command_timeout": _STATEMENT_SECONDS,
             "timeout": 5,
         }
         writes = await asyncpg.create_pool(dsn, min_size=1, max_size=half, **options)
         return cls(dsn=dsn, writes=writes, reads=Reads(partial(asyncpg.connect, dsn, **options), size=half))
 
     async def close(self) -> None:
-        """Close them, waiting for what is under way."""
-        await self.writes.close()
-        await self.reads.close()
+        """Close them, waiting for what is under way; after ten seconds that is broken off."""
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self.writes.close()
+                await self.reads.close()
+        except TimeoutError:
+            self.writes.terminate()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

@@ -92,7 +92,7 @@ async def _session(
     stopping: asyncio.Event,
 ) -> None:
     """Work on one set of connections until told to stop; anything that fails ends all of it."""
-    queues = queue_.build(work, handlers, schedules)
+    queues = await queue_.build(work, handlers, schedules)
     due = [(key.entrypoint, key.expression) for queue in queues.values() for key in queue.sm.registry]
     async with work.platform.database.transaction() as db:
         await jobs.keep_schedules(db, schedules=due)

@@ -110,12 +110,16 @@ class InIndia(ScheduleExecutor):
         return next_
 
 
-def build(work: Work, handlers: Mapping[str, Handler], schedules: Sequence[Schedule]) -> dict[Lane, PgQueuer]:
+async def build(work: Work, handlers: Mapping[str, Handler], schedules: Sequence[Schedule]) -> dict[Lane, PgQueuer]:
     """Return a queue for each lane that has handlers; schedules are the first one's. Raises LookupError."""
     for schedule in schedules:
         if schedule.job not in handlers:
             raise LookupError(f"The schedule of {schedule.job} has no handler.")
-    queues = {lane: _queue(work) for lane in LANES if any(one.lane == lane for one in handlers.values())}
+    driver = AsyncpgPoolDriver(work.platform.database.writes)
+    # The lanes share a connection that listens already. pgqueuer sends the probe of its listener's health before it
+    # listens; where that probe is lost to a slow start, it takes the listener for dead ten seconds later.
+    await driver.add_listener(_NAMES.channel, _unheard)
+    queues = {lane: _queue(driver) for lane in LANES if any(one.lane == lane for one in handlers.values())}
     for name, handler in handlers.items():
         parameters = EntrypointExecutorParameters(
             concurrency_limit=handler.at_once,
@@ -131,8 +135,11 @@ def build(work: Work, handlers: Mapping[str, Handler], schedules: Sequence[Sched
     return queues
 
 
-def _queue(work: Work) -> PgQueuer:
-    driver = AsyncpgPoolDriver(work.platform.database.writes)
+def _unheard(_payload: str | bytes | bytearray) -> None:
+    """Stand in for a listener until the lanes have theirs."""
+
+
+def _queue(driver: AsyncpgPoolDriver) -> PgQueuer:
     queries = _Queries(
         driver,
         qbe=QueryBuilderEnvironment(_NAMES),
