@@ -16,6 +16,7 @@ from altcredit.cli import (
     pipeline,
     serve,
     sources,
+    underwriting,
 )
 from altcredit.cli.output import errors
 from altcredit.runtime.refusal import Refusal
@@ -29,7 +30,7 @@ Role = Callable[[Settings], None]
 def build(roles: Mapping[str, Role], document: Callable[[openapi.Product], bytes]) -> cyclopts.App:
     """Return the command tree; ``roles`` are what ``serve --role`` can run, ``document`` gives a published contract."""
     app = cyclopts.App(name="altcredit", help="Consented, explained credit decisions from alternative data.")
-    for group in (clients, partners, keys, governance, pipeline, sources, database, doctor, demo):
+    for group in (clients, partners, keys, governance, pipeline, sources, underwriting, database, doctor, demo):
         group.register(app)
     serve.register(app, roles)
     openapi.register(app, document)

@@ -92,4 +92,6 @@ class SourceCost(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     copied: int
     in_doubt: int
+    retries: int
+    """Calls beyond the first of each question."""
     cost_centavos: int

@@ -58,6 +58,7 @@ SELECT source,
        count(*) FILTER (WHERE state = 'failed') AS failed,
        count(*) FILTER (WHERE copied_from IS NOT NULL) AS copied,
        count(*) FILTER (WHERE in_doubt) AS in_doubt,
+       coalesce(sum(greatest(tries - 1, 0)), 0)::bigint AS retries,
        coalesce(sum(price_centavos), 0)::bigint AS cost_centavos
 FROM source_query WHERE asked_at >= $1 AND asked_at < $2
 GROUP BY source ORDER BY source

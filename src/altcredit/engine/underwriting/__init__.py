@@ -35,9 +35,11 @@ from altcredit.engine.underwriting.operations import (
     fail_overdue,
     find,
     open_reviews,
+    report_on,
 )
 from altcredit.engine.underwriting.policy import POLICY, Policy, PolicyInvalid, policy_from
 from altcredit.engine.underwriting.reasons import CODES, Reason, ReasonCode
+from altcredit.engine.underwriting.report import Estimated, Funnel, Row, UnderwritingReport, summarise
 from altcredit.engine.underwriting.sandbox import PUBLISHED, Rehearsal, examples, rehearsal, rehearsed
 
 __all__ = [
@@ -54,7 +56,9 @@ __all__ = [
     "Case",
     "Contact",
     "Decision",
+    "Estimated",
     "Feature",
+    "Funnel",
     "Limit",
     "NotReviewable",
     "OpenReview",
@@ -68,8 +72,10 @@ __all__ = [
     "RequestUnknown",
     "Review",
     "ReviewUnknown",
+    "Row",
     "Screening",
     "Standing",
+    "UnderwritingReport",
     "Verdict",
     "VerdictImpossible",
     "accept",
@@ -94,7 +100,9 @@ __all__ = [
     "policy_from",
     "rehearsal",
     "rehearsed",
+    "report_on",
     "screen",
     "stamp",
     "subject_of",
+    "summarise",
 ]

@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from altcredit.engine import audit, delivery, identity
+from altcredit.engine import audit, delivery, identity, sources
 from altcredit.engine.underwriting import callback, store
 from altcredit.engine.underwriting.application import Application
 from altcredit.engine.underwriting.decision import NONE, Decision
 from altcredit.engine.underwriting.policy import POLICY
+from altcredit.engine.underwriting.report import Row, UnderwritingReport, summarise
 from altcredit.engine.underwriting.sandbox import Environment, rehearsal
 from altcredit.runtime import ids, jobs
 from altcredit.runtime.db import Connection, Database, Record
@@ -377,3 +378,13 @@ async def _overturn(db: Connection, keyring: Keyring, request_id: str, limit_brl
         body=_body(row, finished_at=now),
         now=now,
     )
+
+
+async def report_on(db: Connection, *, since: datetime, until: datetime) -> UnderwritingReport:
+    """Return what became of applications accepted in ``since <= t < until``, and what sources were asked then."""
+    rows = [
+        Row(**{**row, "decision": msgspec.json.decode(row["decision"]) if row["decision"] else None})
+        for row in await store.report_rows(db, since=since, until=until)
+    ]
+    uses = await sources.cost_by_source(db, since=since, until=until)
+    return summarise(rows, uses, policy=POLICY, since=since, until=until)
