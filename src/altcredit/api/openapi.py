@@ -184,7 +184,7 @@ def _errors(route: Route, errors: Errors) -> list[Error]:
     if route.has_body:
         refusals += [BodyMalformed, BodyTooLarge, MediaTypeUnsupported]
     elif route.method != "GET":
-        refusals.append(BodyTooLarge)
+        refusals += [BodyTooLarge, *([BodyMalformed] if route.replays == "Idempotency-Key" else [])]
     elif msgspec.structs.fields(route.asks):
         refusals.append(BodyMalformed)
     if route.replays:
