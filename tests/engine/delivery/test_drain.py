@@ -100,6 +100,26 @@ async def test_a_failing_partner_is_sent_one_at_a_time_until_one_arrives(post: P
     assert endpoint.failing_since is None
 
 
+async def test_a_partner_that_keeps_failing_is_left_alone_for_a_while(post: Post, receiver: Receiver) -> None:
+    """However many callbacks wait for a dead receiver, it takes little of a worker's time."""
+    await post.partner(receiver)
+    receiver.behave = says(503)
+    for number in range(20):
+        await post.submit(request_id=f"uwr_{number}")
+    await post.drain()
+    post.clock.passes(hours=2)  # all are due again
+    receiver.requests.clear()
+    await post.clear_jobs()
+    assert await post.drain() == 1
+    [wait] = await post.jobs()
+    assert 59 < wait <= 60
+    post.clock.passes(seconds=59)
+    assert await post.drain() == 0
+    post.clock.passes(seconds=1)
+    receiver.behave = says(200)
+    assert await post.drain() == 20, "one arrives, and the others follow at once"
+
+
 async def test_a_dead_worker_s_callback_is_sent_again_when_its_lease_ends(post: Post, receiver: Receiver) -> None:
     await post.partner(receiver)
     delivery_id = await post.submit()
