@@ -3,12 +3,14 @@
 import asyncio
 from datetime import timedelta
 
+import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 from tests.engine.delivery.conftest import BODY, PARTNER, Post
 from tests.receivers import Receiver, Request, hangs, raw, says
 
 from altcredit.engine import delivery
+from altcredit.engine.delivery import store
 
 
 async def test_a_callback_arrives_with_the_published_body_and_verifiable_headers(
@@ -250,3 +252,25 @@ async def test_attempts_are_counted_and_timed(post: Post, receiver: Receiver) ->
     assert REGISTRY.get_sample_value("altcredit_callback_seconds_count") == timed + sum(
         len(item.attempts) for item in await post.listed()
     )
+
+
+async def test_claims_at_the_same_moment_never_lease_more_than_there_is_room_for(
+    post: Post, receiver: Receiver
+) -> None:
+    await post.partner(receiver)
+    for number in range(40):
+        await post.submit(request_id=f"uwr_{number}")
+    now, until = post.clock(), post.clock() + timedelta(seconds=30)
+    connections = [await asyncpg.connect(post.database.dsn) for _ in range(5)]
+    for _ in range(40):
+        claims = await asyncio.gather(
+            *[
+                store.claim(one, PARTNER, now=now, leased_until=until, at_once=8, gives_up_at=now + timedelta(days=1))
+                for one in connections
+            ]
+        )
+        leased = [one.delivery_id for claim in claims if claim for one in claim.deliveries]
+        assert len(leased) == len(set(leased)) == 8
+        await connections[0].execute("UPDATE delivery SET leased_until = NULL")
+    for one in connections:
+        await one.close()
