@@ -122,6 +122,25 @@ async def test_a_partner_that_keeps_failing_is_left_alone_for_a_while(post: Post
     assert await post.drain() == 20, "one arrives, and the others follow at once"
 
 
+async def test_the_sweep_leaves_those_alone_who_fail_and_are_seen_to(post: Post, receiver: Receiver) -> None:
+    await post.partner(receiver)
+    receiver.behave = says(503)
+    for number in range(3):
+        await post.submit(request_id=f"uwr_{number}")
+    await post.drain()
+    post.clock.passes(hours=2)
+    await post.drain()  # one attempt; the others are overdue, and wait for their turn
+
+    async def swept() -> int:
+        async with post.database.transaction() as db:
+            return await delivery.wake_overdue(db, now=post.clock())
+
+    post.clock.passes(minutes=2)
+    assert await swept() == 0
+    post.clock.passes(minutes=5)
+    assert await swept() == 1, "its turn came long ago"
+
+
 async def test_a_dead_worker_s_callback_is_sent_again_when_its_lease_ends(post: Post, receiver: Receiver) -> None:
     await post.partner(receiver)
     delivery_id = await post.submit()

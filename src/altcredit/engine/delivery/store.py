@@ -128,11 +128,14 @@ WITH done AS (
 INSERT INTO delivery_attempt (delivery_id, number, at, status, problem, latency_ms, answer)
 SELECT $1, attempts, $4, $7, $8, $9, $10 FROM done
 """
-# $1: overdue since before then.
+# $1: overdue since before then; behind a partner that was left alone, or is being sent to, it rightly waits.
 SELECT_OVERDUE = """
 SELECT DISTINCT partner_id FROM delivery JOIN callback_endpoint USING (partner_id)
 WHERE delivery.state = 'pending' AND next_attempt_at < $1 AND (leased_until IS NULL OR leased_until < $1)
-  AND callback_endpoint.state = 'active'
+  AND callback_endpoint.state = 'active' AND (resumes_at IS NULL OR resumes_at < $1)
+  AND NOT EXISTS (
+      SELECT FROM delivery AS busy WHERE busy.partner_id = callback_endpoint.partner_id AND busy.leased_until > $1
+  )
 """
 
 _DELIVERY = """
