@@ -59,6 +59,7 @@ class Receiver:
     def __init__(self) -> None:
         self.behave: Behaviour = says(204)
         self.requests: list[Request] = []
+        self.came = asyncio.Event()
         self.connections = 0
         self.under_way = 0
         self.most_under_way = 0
@@ -76,6 +77,7 @@ class Receiver:
                 body = await reader.readexactly(int(headers["content-length"]))
                 request = Request(head[0], headers, body)
                 self.requests.append(request)
+                self.came.set()
                 self.under_way += 1
                 self.most_under_way = max(self.most_under_way, self.under_way)
                 try:

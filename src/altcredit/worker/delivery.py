@@ -1,4 +1,4 @@
-"""The job that sends callbacks: ``delivery.send``, queued for a partner."""
+"""The jobs of callbacks: ``delivery.send``, queued for a partner, and ``delivery.sweep`` by a schedule."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from altcredit.engine import delivery
-from altcredit.runtime import clock
+from altcredit.runtime import clock, log
 from altcredit.runtime.http import Sender
 from altcredit.runtime.jobs import Payload
 from altcredit.runtime.platform import Platform
@@ -37,3 +37,11 @@ async def send(work: Work, payloads: list[Payload]) -> None:
                     clock=work.clock,
                 )
             )
+
+
+async def sweep(work: Work, _payloads: list[Payload]) -> None:
+    """Queue what is overdue and, against all expectation, has no job."""
+    async with work.platform.database.transaction() as db:
+        count = await delivery.wake_overdue(db, now=work.clock())
+    if count:
+        log.warning("callbacks_overdue", count=count)

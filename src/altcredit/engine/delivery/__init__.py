@@ -28,7 +28,7 @@ from altcredit.engine.delivery.operations import (
     test_endpoint,
 )
 from altcredit.engine.delivery.retry import State
-from altcredit.engine.delivery.sending import drain
+from altcredit.engine.delivery.sending import drain, wake_overdue
 from altcredit.engine.delivery.signature import SignatureInvalid, verify
 from altcredit.engine.delivery.store import held, public_keys, purge, select_endpoint
 
@@ -64,4 +64,5 @@ __all__ = [
     "submit",
     "test_endpoint",
     "verify",
+    "wake_overdue",
 ]

@@ -54,13 +54,18 @@ class Page(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a partner's callbacks go. ``failing_since``: the last attempt failed; it is then sent one at a time."""
+    """
+    Where a partner's callbacks go.
+
+    ``failing_since``: the last attempt failed; it is then sent one at a time, and nothing before ``resumes_at``.
+    """
 
     partner_id: str
     url: str
     state: EndpointState
     verified_at: datetime
     failing_since: datetime | None = None
+    resumes_at: datetime | None = None
     disabled_at: datetime | None = None
     disabled_reason: str | None = None
 

@@ -264,6 +264,7 @@ async def replay(db: Connection, *, partner_id: str, delivery_id: str, actor: st
     if not await store.replay(db, partner_id, delivery_id=delivery_id, now=now):
         raise DeliveryUnknown(f"there is no delivery {delivery_id}")
     await _audit(db, actor, "callback.replayed", partner_id, {"delivery_id": delivery_id}, now)
+    await store.resume(db, partner_id)
     await wake(db, partner_id)
 
 
@@ -274,6 +275,7 @@ async def replay_since(
     count = await store.replay_since(db, partner_id, since=since, state=state, now=now)
     details = {"since": since, "state": state, "count": count}
     await _audit(db, actor, "callback.replayed_since", partner_id, details, now)
+    await store.resume(db, partner_id)
     await wake(db, partner_id)
     return count
 

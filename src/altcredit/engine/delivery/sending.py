@@ -25,6 +25,7 @@ from altcredit.runtime.keys import Keyring
 
 AT_ONCE = 8  # callbacks under way to one partner
 LEASE = timedelta(seconds=30)  # twice the time of an exchange
+OVERDUE = timedelta(minutes=5)
 USER_AGENT = "AltCredit-GUARD/1"
 
 BODY = "callback"  # what a sealed body is for
@@ -43,6 +44,18 @@ _random = SystemRandom().random
 async def wake(db: Connection, partner_id: str, *, after: timedelta | None = None) -> None:
     payload = {"partner_id": partner_id}
     await jobs.enqueue(db, _JOB, payload, execute_after=after, dedupe_key=f"delivery|{partner_id}")
+
+
+async def wake_overdue(db: Connection, *, now: datetime) -> int:
+    """
+    Queue the job of every partner with something long overdue; return how many. For a schedule.
+
+    There is nothing to find, unless an operator deleted a job, or one failed so often that it is held.
+    """
+    partners = await store.overdue(db, before=now - OVERDUE)
+    for partner_id in partners:
+        await wake(db, partner_id)
+    return len(partners)
 
 
 async def drain(
@@ -140,43 +153,45 @@ class _Sending(msgspec.Struct, frozen=True, kw_only=True):
             request_id=claimed.request_id,
             now=self.clock(),
         )
+        now = self.clock()
         then = retry.after(
-            attempt.status,
-            tries=claimed.tries + 1,
-            gives_up_at=claimed.gives_up_at,
-            now=self.clock(),
-            chance=self.chance(),
+            attempt.status, tries=claimed.tries + 1, gives_up_at=claimed.gives_up_at, now=now, chance=self.chance()
         )
         if attempt.status == _GONE:
-            await self.record_gone(claimed, endpoint, attempt, then)
+            await self.record_gone(claimed, endpoint, attempt, then, now)
         else:
             async with self.database.reads.acquire() as db:  # one statement
-                await store.record(db, claimed.delivery_id, endpoint=endpoint, attempt=attempt, then=then)
+                await store.record(db, claimed.delivery_id, endpoint=endpoint, attempt=attempt, then=then, now=now)
         return attempt.is_success
 
-    async def record_gone(self, claimed: store.Claimed, endpoint: Endpoint, attempt: Attempt, then: retry.Next) -> None:
+    async def record_gone(
+        self, claimed: store.Claimed, endpoint: Endpoint, attempt: Attempt, then: retry.Next, now: datetime
+    ) -> None:
         """Disable the endpoint, unless the partner has moved to another one meanwhile; what is pending stays so."""
+        reason = f"the receiver answered {_GONE}"
         async with self.database.transaction() as db:
-            await store.record(db, claimed.delivery_id, endpoint=endpoint, attempt=attempt, then=then)
-            reason = f"the receiver answered {_GONE}"
-            if await store.disable_endpoint(db, self.partner_id, reason=reason, url=endpoint.url, now=attempt.at):
+            await store.record(db, claimed.delivery_id, endpoint=endpoint, attempt=attempt, then=then, now=now)
+            if await store.disable_endpoint(db, self.partner_id, reason=reason, url=endpoint.url, now=now):
                 await audit.append(
                     db,
                     actor="system:delivery",
                     action="callback.disabled",
                     subject=self.partner_id,
                     details={"reason": reason},
-                    now=attempt.at,
+                    now=now,
                 )
         log.warning("callback_disabled", reason=reason)
 
 
 def _wait(claim: store.Claim, now: datetime) -> timedelta | None:
     """Return how long there is nothing to do, None: until something is submitted."""
-    ahead = [at for at in (claim.due_at, claim.lease_ends_at) if at is not None and at > now]
+    due_at = claim.due_at
+    if due_at is not None and claim.endpoint.resumes_at is not None:
+        due_at = max(due_at, claim.endpoint.resumes_at)
+    ahead = [at for at in (due_at, claim.lease_ends_at) if at is not None and at > now]
     if ahead:
         return min(ahead) - now
-    return _SOON if claim.due_at else None  # due, but held by a transaction that is about to end
+    return _SOON if due_at else None  # due, but held by a transaction that is about to end
 
 
 def unsealed(keyring: Keyring, partner_id: str, sealed: Iterable[store.Sealed]) -> list[SigningKey]:

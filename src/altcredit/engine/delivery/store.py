@@ -10,14 +10,14 @@ from altcredit.runtime.keys import Keyring
 
 # ruff: noqa: S105 - statements with "secret" in their names, put together from constants here
 
-_ENDPOINT = "partner_id, url, state, verified_at, failing_since, disabled_at, disabled_reason"
+_ENDPOINT = "partner_id, url, state, verified_at, failing_since, resumes_at, disabled_at, disabled_reason"
 
 SELECT_ENDPOINT = f"SELECT {_ENDPOINT} FROM callback_endpoint WHERE partner_id = $1"
 UPSERT_ENDPOINT = """
 INSERT INTO callback_endpoint (partner_id, url, state, verified_at) VALUES ($1, $2, 'active', $3)
 ON CONFLICT (partner_id) DO UPDATE
 SET url = excluded.url, state = 'active', verified_at = excluded.verified_at, failing_since = NULL,
-    disabled_at = NULL, disabled_reason = NULL
+    resumes_at = NULL, disabled_at = NULL, disabled_reason = NULL
 """
 # $4: only while this is the URL, or NULL.
 DISABLE_ENDPOINT = """
@@ -25,7 +25,8 @@ UPDATE callback_endpoint SET state = 'disabled', disabled_at = $2, disabled_reas
 WHERE partner_id = $1 AND state = 'active' AND ($4::text IS NULL OR url = $4) RETURNING partner_id
 """
 ENABLE_ENDPOINT = """
-UPDATE callback_endpoint SET state = 'active', disabled_at = NULL, disabled_reason = NULL, failing_since = NULL
+UPDATE callback_endpoint SET
+    state = 'active', disabled_at = NULL, disabled_reason = NULL, failing_since = NULL, resumes_at = NULL
 WHERE partner_id = $1 RETURNING partner_id
 """
 
@@ -81,7 +82,7 @@ WITH endpoint AS (
       AND (leased_until IS NULL OR leased_until <= $2)
     ORDER BY next_attempt_at
     LIMIT coalesce((
-        SELECT greatest(CASE WHEN failing_since IS NULL THEN $4 ELSE 1 END - (
+        SELECT greatest(CASE WHEN failing_since IS NULL THEN $4 WHEN resumes_at > $2 THEN 0 ELSE 1 END - (
             SELECT count(*) FROM delivery WHERE partner_id = $1 AND leased_until > $2
         ), 0) FROM endpoint
     ), 0)
@@ -105,6 +106,8 @@ SELECT endpoint.*, claimed.*, (
           WHERE partner_id = $1 AND (revoked_at IS NULL OR revoked_at > $2) ORDER BY secret_id) AS keys
 FROM endpoint LEFT JOIN claimed ON true
 """
+# A partner that has been failing for a while is left alone, between attempts, for a tenth of that time, at most a
+# minute: however many callbacks wait for the dead, they take little of a worker's time. $11: now.
 # A sender that was held up past its lease may report late: what arrived has arrived, and what is settled stays so.
 RECORD = """
 WITH done AS (
@@ -115,11 +118,24 @@ WITH done AS (
         delivered_at = CASE WHEN $2 = 'delivered' THEN coalesce(delivered_at, $4::timestamptz) ELSE delivered_at END
     WHERE delivery_id = $1 RETURNING attempts
 ), health AS (
-    UPDATE callback_endpoint SET failing_since = CASE WHEN $2 = 'delivered' THEN NULL ELSE $4::timestamptz END
-    WHERE partner_id = $5 AND url = $6 AND (failing_since IS NULL) <> ($2 = 'delivered')
+    UPDATE callback_endpoint SET
+        failing_since = CASE WHEN $2 <> 'delivered' THEN coalesce(failing_since, $4::timestamptz) END,
+        resumes_at = CASE WHEN $2 <> 'delivered' THEN $11::timestamptz + least(
+            ($11::timestamptz - coalesce(failing_since, $11)) / 10, interval '1 minute'
+        ) END
+    WHERE partner_id = $5 AND url = $6 AND ($2 <> 'delivered' OR failing_since IS NOT NULL)
 )
 INSERT INTO delivery_attempt (delivery_id, number, at, status, problem, latency_ms, answer)
 SELECT $1, attempts, $4, $7, $8, $9, $10 FROM done
+"""
+# $1: overdue since before then; behind a partner that was left alone, or is being sent to, it rightly waits.
+SELECT_OVERDUE = """
+SELECT DISTINCT partner_id FROM delivery JOIN callback_endpoint USING (partner_id)
+WHERE delivery.state = 'pending' AND next_attempt_at < $1 AND (leased_until IS NULL OR leased_until < $1)
+  AND callback_endpoint.state = 'active' AND (resumes_at IS NULL OR resumes_at < $1)
+  AND NOT EXISTS (
+      SELECT FROM delivery AS busy WHERE busy.partner_id = callback_endpoint.partner_id AND busy.leased_until > $1
+  )
 """
 
 _DELIVERY = """
@@ -141,6 +157,7 @@ _BEGIN_ANEW = """
 UPDATE delivery SET state = 'pending', next_attempt_at = $2, tries = 0, gives_up_at = NULL, delivered_at = NULL
 WHERE partner_id = $1
 """
+RESUME = "UPDATE callback_endpoint SET resumes_at = NULL WHERE partner_id = $1 AND resumes_at IS NOT NULL"
 REPLAY = f"{_BEGIN_ANEW} AND delivery_id = $3"
 REPLAY_SINCE = f"{_BEGIN_ANEW} AND created_at >= $3 AND ($4::text IS NULL OR state = $4)"
 RESTART = f"{_BEGIN_ANEW} AND state = 'pending'"
@@ -273,7 +290,9 @@ async def claim(
     )
 
 
-async def record(db: Connection, delivery_id: str, *, endpoint: Endpoint, attempt: Attempt, then: Next) -> None:
+async def record(
+    db: Connection, delivery_id: str, *, endpoint: Endpoint, attempt: Attempt, then: Next, now: datetime
+) -> None:
     await db.execute(
         RECORD,
         delivery_id,
@@ -286,6 +305,7 @@ async def record(db: Connection, delivery_id: str, *, endpoint: Endpoint, attemp
         attempt.problem,
         attempt.latency_ms,
         attempt.answer,
+        now,
     )
 
 
@@ -327,8 +347,16 @@ async def replay_since(db: Connection, partner_id: str, *, since: datetime, stat
     return _count(await db.execute(REPLAY_SINCE, partner_id, now, since, state))
 
 
+async def resume(db: Connection, partner_id: str) -> None:
+    await db.execute(RESUME, partner_id)
+
+
 async def restart(db: Connection, partner_id: str, *, now: datetime) -> int:
     return _count(await db.execute(RESTART, partner_id, now))
+
+
+async def overdue(db: Connection, *, before: datetime) -> list[str]:
+    return [row["partner_id"] for row in await db.fetch(SELECT_OVERDUE, before)]
 
 
 async def held(db: Connection) -> Held:

@@ -24,7 +24,8 @@ CREATE TABLE partner_token (
 );
 CREATE INDEX partner_token_by_partner ON partner_token (partner_id);
 
--- Where callbacks go (delivery). `failing_since`: the last attempt failed; such a partner is sent one at a time.
+-- Where callbacks go (delivery). `failing_since`: the last attempt failed; such a partner is sent one at a time,
+-- and not before `resumes_at`.
 -- `claims` counts the rounds in which deliveries were leased: each goes by a number that no other has gone by.
 CREATE TABLE callback_endpoint (
     partner_id      text PRIMARY KEY,
@@ -32,6 +33,7 @@ CREATE TABLE callback_endpoint (
     state           text NOT NULL CHECK (state IN ('active', 'disabled')),
     verified_at     timestamptz NOT NULL,
     failing_since   timestamptz,
+    resumes_at      timestamptz,
     disabled_at     timestamptz,
     disabled_reason text,
     claims          bigint NOT NULL DEFAULT 0,
