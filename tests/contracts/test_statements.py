@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 import altcredit
+from altcredit.engine.identity import store as identity
 from altcredit.engine.scoring import store as scoring
 from altcredit.runtime.db import Database
 
@@ -58,15 +59,19 @@ def test_no_statement_hides_outside_the_modules_that_hold_sql() -> None:
     assert strays == []
 
 
-@pytest.mark.parametrize("statement", ["READ", "READ_HISTORY", "LOOK_UP"])
-async def test_a_read_scans_no_table(statement: str, database: Database) -> None:
-    arguments = {
-        "READ": "'l','j',now(),now(),'\\x00',now(),'r','ret_0','p','2026-01-01'",
-        "READ_HISTORY": "'l','j',now(),now(),'\\x00',now(),'r','ret_0',6",
-        "LOOK_UP": "'l','j',now(),now(),'\\x00',now(),'r','x'",
-    }[statement]
+HOT = {
+    "READ": (scoring.READ, "'l','j',now(),now(),'\\x00',now(),'r','ret_0','p','2026-01-01'"),
+    "READ_HISTORY": (scoring.READ_HISTORY, "'l','j',now(),now(),'\\x00',now(),'r','ret_0',6"),
+    "LOOK_UP": (scoring.LOOK_UP, "'l','j',now(),now(),'\\x00',now(),'r','x'"),
+    "PARTNER_BY_TOKEN": (identity.PARTNER_BY_TOKEN, "'\\x00','192.0.2.1',now()"),
+}
+
+
+@pytest.mark.parametrize("name", HOT)
+async def test_a_read_scans_no_table(name: str, database: Database) -> None:
+    statement, arguments = HOT[name]
     async with database.transaction() as db:
         await db.execute("SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan")
-        await db.execute(f"PREPARE hot AS {getattr(scoring, statement)}")
+        await db.execute(f"PREPARE hot AS {statement}")
         plan = "\n".join(row[0] for row in await db.fetch(f"EXPLAIN EXECUTE hot({arguments})"))
     assert "Seq Scan" not in plan, plan

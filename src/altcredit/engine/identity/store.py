@@ -126,26 +126,27 @@ SET_PARTNER = """
 UPDATE partner SET status = COALESCE($2, status), addresses = COALESCE($3, addresses),
                    minute_limit = COALESCE($4, minute_limit),
                    failure_callbacks = COALESCE($5, failure_callbacks), reason_codes = COALESCE($6, reason_codes)
-WHERE partner_id = $1 RETURNING partner_id
+WHERE partner_id = $1 AND partner_id <> '' RETURNING partner_id
 """
 INSERT_PARTNER_TOKEN = "INSERT INTO partner_token (token_hmac, partner_id, created_at) VALUES ($1, $2, $3)"
 END_PARTNER_TOKENS = _END_OLDER.format(table="partner_token", key="token_hmac", owner="partner_id")
 SELECT_PARTNERS = """
 SELECT partner_id, name, status, addresses::text[] AS addresses, minute_limit, failure_callbacks, reason_codes,
        created_at
-FROM partner ORDER BY created_at, partner_id
+FROM partner WHERE partner_id <> '' ORDER BY created_at, partner_id
 """
 SELECT_PARTNER_TOKENS = """
 SELECT partner_id, created_at, revoked_at FROM partner_token
 WHERE revoked_at IS NULL OR revoked_at > $1 ORDER BY created_at DESC
 """
-PARTNER_OPTIONS = "SELECT failure_callbacks, reason_codes FROM partner WHERE partner_id = $1"
-# The hot one, with every request of a partner. No token, no partner: the same row of nothing.
+PARTNER_OPTIONS = "SELECT failure_callbacks, reason_codes FROM partner WHERE partner_id = $1 AND partner_id <> ''"
+# The hot one, with every request of a partner. Every refusal does the same work, so that its time says nothing either:
+# a token that names nobody finds the row of nobody, and the address is looked at before the status.
 PARTNER_BY_TOKEN = """
-SELECT p.partner_id, p.name, p.minute_limit, p.failure_callbacks, p.reason_codes
-FROM partner_token t JOIN partner p USING (partner_id)
-WHERE t.token_hmac = $1 AND (t.revoked_at IS NULL OR t.revoked_at > $3)
-  AND p.status = 'active' AND $2::inet <<= ANY (p.addresses::inet[])
+SELECT partner_id, name, minute_limit, failure_callbacks, reason_codes FROM partner
+WHERE partner_id = COALESCE((SELECT partner_id FROM partner_token
+                             WHERE token_hmac = $1 AND (revoked_at IS NULL OR revoked_at > $3)), '')
+  AND CASE WHEN $2::inet <<= ANY (addresses::inet[]) THEN status = 'active' END
 """
 LENDER_NAMES = """
 SELECT client_id, name FROM client WHERE client_id = ANY ($1) AND kind = 'lender' AND status = 'active'

@@ -16,6 +16,10 @@ CREATE TABLE partner (
     created_at        timestamptz NOT NULL
 );
 
+-- Nobody: looked at where a token names no partner, so that this takes as long as any other refusal (contract U1).
+INSERT INTO partner (partner_id, name, status, addresses, minute_limit, created_at)
+VALUES ('', 'nobody', 'suspended', '{192.0.2.0/32}', 0, 'epoch');
+
 CREATE TABLE partner_token (
     token_hmac bytea PRIMARY KEY,
     partner_id text NOT NULL REFERENCES partner,
