@@ -1,61 +1,56 @@
 """
-A worker whose sources answer in this process: what the pipeline costs without HTTP.
+A worker of GUARD beside the one of the installation, for what a benchmark compares.
 
-    python -m bench.guard.worker SEED DSN
+    python -m bench.guard.worker direct|nothing DSN
+
+``direct``: sources answer in this process. ``nothing``: jobs do nothing, which is what the queue itself costs.
 """
 
-import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
-import msgspec
-
-from altcredit.engine.sources import SOURCES, Clients, Subject
-from altcredit.engine.sources.client import Client, Exchange
-from altcredit.engine.sources.deployment import Terms
-from altcredit.engine.sources.wire import Reply
+from altcredit.engine.sources import Clients, Subject
 from altcredit.runtime import log
+from altcredit.runtime.jobs import Payload
 from altcredit.runtime.platform import Platform
 from altcredit.runtime.settings import load
 from altcredit.simulator.applicants import applicant
-from altcredit.worker import HANDLERS, run, underwriting
+from altcredit.simulator.source_direct import direct
+from altcredit.worker import HANDLERS, Handler, Work, run, underwriting
+
+SEED = 0
 
 
-def answering(name: str, seed: int) -> Exchange:
-    async def exchange(request: bytes) -> Reply:
-        await asyncio.sleep(0)
-        asked = msgspec.json.decode(request.partition(b"\r\n\r\n")[2])
-        person = applicant(asked["cpf"], seed=seed)
-        reference = asked.get("authorisation", "")
-        answers = person.answers(Subject(cpf=asked["cpf"], authorisations={"scr": reference, "openFinance": reference}))
-        return Reply(status=200, body=msgspec.json.encode(answers[name]))
+def answer(source: str, subject: Subject) -> object:
+    return applicant(subject.cpf, seed=SEED).answers(subject).get(source)
 
-    return exchange
+
+@asynccontextmanager
+async def clients(_platform: Platform) -> AsyncIterator[Clients]:
+    yield direct(answer)
+
+
+async def nothing(_work: Work, _payloads: list[Payload]) -> None:
+    pass
 
 
 def main() -> None:
-    log.configure("warning")
-    seed, dsn = int(sys.argv[1]), sys.argv[2]
-
-    @asynccontextmanager
-    async def in_process(_platform: Platform) -> AsyncIterator[Clients]:
-        yield Clients(
-            {
-                name: Client(source, Terms.of(source), head=b"", exchange=answering(name, seed), random=lambda: 0.5)
-                for name, source in SOURCES.items()
-            }
-        )
-
-    ours = {
-        **HANDLERS,
-        "underwriting.run": msgspec.structs.replace(
-            HANDLERS["underwriting.run"], run=partial(underwriting.run, clients=in_process)
-        ),
-    }
-    run(load(dict(os.environ)), dsn, {}, handlers=ours, schedules=())
+    log.configure("info")
+    kind, dsn = sys.argv[1:]
+    handlers = dict(HANDLERS)
+    if kind == "direct":
+        underwriting.open_clients = clients
+    else:
+        handlers["underwriting.run"] = Handler(run=nothing, lane="underwriting")
+    run(
+        load({name: value for name, value in os.environ.items() if name.startswith("ALTCREDIT_")}),
+        dsn,
+        {},
+        handlers=handlers,
+        schedules=(),
+    )
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def demo(
         raise
     if stop:
         server.stop()
-        say("The server is stopped; `altcredit serve` starts it again over the same data.")
+        say("The server is stopped; `altcredit serve --demo` starts it again over the same data.")
     else:
         say(f"The server goes on at {chosen.base_url} (process {server.pid}); `kill {server.pid}` stops it.")
 

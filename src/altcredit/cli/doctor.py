@@ -107,9 +107,34 @@ async def _jobs(platform: Platform) -> Finding:
     return Finding(check="jobs", ok=not held and not events, finding=text)
 
 
+async def _guard(platform: Platform) -> Finding:
+    """GUARD's part is in order where there is no partner to serve, or all that an application needs is there."""
+    from altcredit.engine import delivery, identity, registry, sources
+
+    async with platform.database.transaction() as db:
+        partners = await identity.list_partners(db, now=clock.now())
+        waiting = await delivery.held(db)
+        models = await registry.list_versions(db, product="guard")
+    if not partners:
+        return Finding(check="guard", ok=True, finding="no partner yet")
+    clients = await sources.Clients.open(platform.settings)
+    await clients.close()
+    missing = []
+    if not any("champion" in one.aliases for one in models):
+        missing.append("no model is promoted (altcredit train --product guard)")
+    if not clients.configured and platform.settings.environment == "production":
+        missing.append("no data source is configured (ALTCREDIT_SOURCES)")
+    text = (
+        f"{len(partners)} partners, {len(clients.configured)} data sources; callbacks: {waiting.pending} pending,"
+        f" {waiting.failed} given up; receivers: {waiting.endpoints_failing} failing, {waiting.endpoints_disabled} off"
+    )
+    return Finding(check="guard", ok=not missing, finding="; ".join((*missing, text)))
+
+
 _CHECKS: dict[str, Callable[[Platform], Awaitable[Finding]]] = {
     "clock": _clock,
     "keys": _keys,
     "lake": _lake,
     "jobs": _jobs,
+    "guard": _guard,
 }

@@ -72,6 +72,7 @@ HANDLERS: Mapping[str, Handler] = {
     "underwriting.expire": Handler(run=underwriting.expire, at_once=1),
     "underwriting.purge": Handler(run=underwriting.purge, at_once=1),
     "delivery.send": Handler(run=delivery.send, lane="delivery"),
+    "delivery.sweep": Handler(run=delivery.sweep, at_once=1),
 }
 
 SCHEDULES: tuple[Schedule, ...] = (
@@ -81,5 +82,6 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule(job="partitions.create", cron="5 3 * * *"),
     Schedule(job="records.purge", cron="10 * * * *"),
     Schedule(job="underwriting.expire", cron="*/5 * * * *"),
+    Schedule(job="delivery.sweep", cron="*/5 * * * *"),
     Schedule(job="underwriting.purge", cron="20 3 * * *"),
 )

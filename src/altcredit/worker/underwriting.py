@@ -25,7 +25,7 @@ _CALLBACKS_KEPT = timedelta(days=90)
 
 
 @asynccontextmanager
-async def _clients(platform: Platform) -> AsyncIterator[sources.Clients]:
+async def open_clients(platform: Platform) -> AsyncIterator[sources.Clients]:
     clients = await sources.Clients.open(platform.settings)
     try:
         yield clients
@@ -53,7 +53,7 @@ async def run(work: Work, payloads: list[Payload]) -> None:
     if found is not None:
         await _rehearse(work, case, found)
         return
-    pipeline = _Pipeline(work, case, await work.keep(_clients), await work.keep(_assessor))
+    pipeline = _Pipeline(work, case, await work.keep(open_clients), await work.keep(_assessor))
     decision = await pipeline.decide()
     await _conclude(work, case, decision, cost_centavos=pipeline.cost_centavos)
 
