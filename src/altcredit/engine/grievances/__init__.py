@@ -1,0 +1,1 @@
+"""Grievances: cases with their clocks, notes, review and resolution."""

@@ -1,0 +1,1 @@
+"""WhatsApp: what is received, what is sent, one-time codes."""
