@@ -191,6 +191,10 @@ WHERE m.scored_at <= EXCLUDED.scored_at
 """
 WITHDRAW = "DELETE FROM current_score WHERE retailer_id = ANY ($1)"
 LATEST = "SELECT * FROM current_score WHERE retailer_id = $1"
+RECORDED = """
+SELECT score_id, retailer_id, scored_at, altscore, risk_band, pd, reasons::text AS reasons, insufficient, score_version
+FROM assessment WHERE score_id = ANY ($1)
+"""
 ACCESS_PARTITION = """
 CREATE TABLE IF NOT EXISTS score_access_{month} PARTITION OF score_access FOR VALUES FROM ('{start}') TO ('{end}')
 """
@@ -214,6 +218,11 @@ async def peek(database: Database, client_id: str, minute: datetime, day: dateti
 
 async def latest(db: Connection, retailer_id: str) -> Record | None:
     return await db.fetchrow(LATEST, retailer_id)
+
+
+async def recorded(db: Connection, score_ids: Sequence[str]) -> list[Record]:
+    rows: list[Record] = await db.fetch(RECORDED, list(score_ids))
+    return rows
 
 
 async def insert(db: Connection, rows: Sequence[tuple[str, Assessment, Standing]], at: datetime) -> None:
