@@ -51,6 +51,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "127.0.0.1"
     )
     admin_port: Annotated[Port, _says("Port of the admin listener.")] = 8444
+    admin_url: Annotated[
+        str, _says("Origin of the admin listener as staff's browsers see it; empty: `https://localhost` and its port.")
+    ] = ""
     worker_port: Annotated[Port, _says("Port of a worker's own metrics on the admin address (HTTPS); 0: none.")] = 0
     base_url: Annotated[
         str, _says("Address that clients use, printed in examples; empty: made from host and port.")
@@ -96,6 +99,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def home_path(self) -> Path:
         """The home folder, absolute."""
         return Path(self.home).expanduser().resolve()
+
+    @property
+    def staff_origin(self) -> str:
+        """The origin of the admin listener as staff's browsers see it: scheme, host and port."""
+        return self.admin_url.rstrip("/") or f"https://localhost:{self.admin_port}"
 
     @property
     def lake_path(self) -> Path:
