@@ -271,3 +271,49 @@ async def test_a_promotion_says_of_which_product_it_is(database: Database) -> No
         await registered(db, "guard-xgb-v1", product="guard")
         await promoted(db, "guard-xgb-v1")
         assert await db.fetchval("SELECT data->>'product' FROM outbox WHERE type = 'model.promoted'") == "guard"
+
+
+async def signed(db: Connection, version: str, person: str, *, now: datetime = NOW) -> registry.Promotion | None:
+    return await registry.sign_promotion(
+        db, version=version, actor=f"staff:{person}", environment="development", now=now
+    )
+
+
+async def test_the_second_signature_promotes_and_never_the_same_hand_twice(database: Database) -> None:
+    async with database.transaction() as db:
+        await registered(db, "altscore-xgb-v1")
+        assert await signed(db, "altscore-xgb-v1", "asha") is None
+        with pytest.raises(registry.SecondPersonNeeded):
+            await signed(db, "altscore-xgb-v1", "asha")
+        with pytest.raises(registry.ModelUnknown):
+            await registry.holder(db, product="altscore", alias="champion")
+        promotion = await signed(db, "altscore-xgb-v1", "bela")
+        assert promotion is not None
+        assert promotion.promoted_by == ("staff:asha", "staff:bela")
+        with pytest.raises(registry.AlreadyChampion):
+            await signed(db, "altscore-xgb-v1", "asha")
+
+
+async def test_a_signature_from_the_host_is_no_first_signature_of_staff(database: Database) -> None:
+    async with database.transaction() as db:
+        await registered(db, "altscore-xgb-v1")
+        await registry.approve(db, version="altscore-xgb-v1", actor="person:bela", now=NOW)
+        assert await signed(db, "altscore-xgb-v1", "asha") is None
+
+
+async def test_a_lapsed_signature_may_be_given_again(database: Database) -> None:
+    async with database.transaction() as db:
+        await registered(db, "altscore-xgb-v1")
+        assert await signed(db, "altscore-xgb-v1", "asha") is None
+        later = NOW + timedelta(days=8)
+        assert await signed(db, "altscore-xgb-v1", "asha", now=later) is None
+        assert await signed(db, "altscore-xgb-v1", "bela", now=later) is not None
+
+
+async def test_what_the_gate_keeps_out_is_not_even_signed_for(database: Database) -> None:
+    async with database.transaction() as db:
+        await registered(db, "altscore-xgb-v1")
+        await registered(db, "altscore-xgb-v2")
+        await promoted(db, "altscore-xgb-v1")
+        with pytest.raises(registry.NotCompared):
+            await signed(db, "altscore-xgb-v2", "asha")

@@ -3,6 +3,7 @@ Who may call: lenders and services by secret and token, distributors by certific
 token and address.
 """
 
+from altcredit.engine.identity.accounts import find_client, find_distributor, find_partner
 from altcredit.engine.identity.client import (
     SCOPES,
     Client,
@@ -167,6 +168,9 @@ __all__ = [
     "deny_token",
     "distributor_by_credentials",
     "distributor_names",
+    "find_client",
+    "find_distributor",
+    "find_partner",
     "grant_backfill",
     "is_active",
     "issue_access_token",

@@ -23,7 +23,11 @@ INSERT_CLIENT = f"""
 INSERT INTO client ({_CLIENT}) VALUES ($1, $2, $3, $4, 'active', $5, $6, $7, $8)
 ON CONFLICT (client_id) DO NOTHING RETURNING client_id
 """
-SELECT_CLIENTS = f"SELECT {_CLIENT} FROM client WHERE $1::text IS NULL OR kind = $1 ORDER BY created_at, client_id"
+SELECT_CLIENTS = f"""
+SELECT {_CLIENT} FROM client
+WHERE ($1::text IS NULL OR kind = $1) AND ($2::text IS NULL OR client_id = $2)
+ORDER BY created_at, client_id
+"""
 LOCK_CLIENT = f"SELECT {_CLIENT} FROM client WHERE client_id = $1 FOR UPDATE"
 SET_CLIENT_LIMITS = "UPDATE client SET minute_limit = $2, day_limit = $3, max_limit_inr = $4 WHERE client_id = $1"
 SET_CLIENT_STATUS = "UPDATE client SET status = $2 WHERE client_id = $1"
@@ -42,7 +46,10 @@ INSERT_DISTRIBUTOR = """
 INSERT INTO distributor (distributor_id, name, batches_per_hour, created_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT (distributor_id) DO NOTHING RETURNING distributor_id
 """
-SELECT_DISTRIBUTORS = f"SELECT {_DISTRIBUTOR} FROM distributor ORDER BY created_at, distributor_id"
+SELECT_DISTRIBUTORS = f"""
+SELECT {_DISTRIBUTOR} FROM distributor
+WHERE $1::text IS NULL OR distributor_id = $1 ORDER BY created_at, distributor_id
+"""
 SET_DISTRIBUTOR = """
 UPDATE distributor SET status = COALESCE($2, status), require_v2 = COALESCE($3, require_v2),
                        batches_per_hour = COALESCE($4, batches_per_hour),
@@ -81,10 +88,12 @@ WHERE distributor_id = $1 AND key_id = $2 AND (revoked_at IS NULL OR revoked_at 
 """
 SELECT_CERTIFICATES = """
 SELECT distributor_id, encode(sha256, 'hex') AS sha256, serial, not_before, not_after, revoked_at
-FROM distributor_certificate ORDER BY created_at DESC, not_after DESC
+FROM distributor_certificate WHERE $1::text IS NULL OR distributor_id = $1
+ORDER BY created_at DESC, not_after DESC
 """
 SELECT_KEYS = """
-SELECT distributor_id, key_id, expires_at, revoked_at FROM distributor_key ORDER BY created_at DESC
+SELECT distributor_id, key_id, expires_at, revoked_at FROM distributor_key
+WHERE $1::text IS NULL OR distributor_id = $1 ORDER BY created_at DESC
 """
 SELECT_REVOKED = """
 SELECT serial, revoked_at FROM distributor_certificate
@@ -133,11 +142,11 @@ END_PARTNER_TOKENS = _END_OLDER.format(table="partner_token", key="token_hmac", 
 SELECT_PARTNERS = """
 SELECT partner_id, name, status, addresses::text[] AS addresses, minute_limit, failure_callbacks, reason_codes,
        created_at
-FROM partner WHERE partner_id <> '' ORDER BY created_at, partner_id
+FROM partner WHERE partner_id <> '' AND ($1::text IS NULL OR partner_id = $1) ORDER BY created_at, partner_id
 """
 SELECT_PARTNER_TOKENS = """
 SELECT partner_id, created_at, revoked_at FROM partner_token
-WHERE revoked_at IS NULL OR revoked_at > $1 ORDER BY created_at DESC
+WHERE (revoked_at IS NULL OR revoked_at > $1) AND ($2::text IS NULL OR partner_id = $2) ORDER BY created_at DESC
 """
 PARTNER_OPTIONS = "SELECT failure_callbacks, reason_codes FROM partner WHERE partner_id = $1 AND partner_id <> ''"
 # The hot one, with every request of a partner. Every refusal does the same work, so that its time says nothing either:
@@ -170,9 +179,9 @@ async def insert_client(db: Connection, client: Client) -> bool:
     return inserted is not None
 
 
-async def list_clients(db: Connection, *, kind: Kind | None = None) -> list[Client]:
-    """Return lenders, services, or both, the oldest first."""
-    return [_client(row) for row in await db.fetch(SELECT_CLIENTS, kind)]
+async def list_clients(db: Connection, *, kind: Kind | None = None, client_id: str | None = None) -> list[Client]:
+    """Return lenders, services, or both, the oldest first; of one id at most one."""
+    return [_client(row) for row in await db.fetch(SELECT_CLIENTS, kind, client_id)]
 
 
 async def lock_client(db: Connection, client_id: str) -> Client | None:
@@ -261,17 +270,17 @@ def _by_distributor(rows: Sequence[Record]) -> dict[str, list[dict[str, Any]]]:
     return grouped
 
 
-async def list_distributors(db: Connection) -> list[DistributorAccount]:
-    """Return all distributors with their certificates and keys, the oldest first."""
-    certificates = _by_distributor(await db.fetch(SELECT_CERTIFICATES))
-    keys = _by_distributor(await db.fetch(SELECT_KEYS))
+async def list_distributors(db: Connection, *, distributor_id: str | None = None) -> list[DistributorAccount]:
+    """Return all distributors with their certificates and keys, the oldest first; of one id at most one."""
+    certificates = _by_distributor(await db.fetch(SELECT_CERTIFICATES, distributor_id))
+    keys = _by_distributor(await db.fetch(SELECT_KEYS, distributor_id))
     return [
         DistributorAccount(
             **row,
             certificates=tuple(CertificatePin(**pin) for pin in certificates.get(row["distributor_id"], ())),
             keys=tuple(ApiKey(**key) for key in keys.get(row["distributor_id"], ())),
         )
-        for row in await db.fetch(SELECT_DISTRIBUTORS)
+        for row in await db.fetch(SELECT_DISTRIBUTORS, distributor_id)
     ]
 
 
@@ -350,15 +359,15 @@ async def end_partner_tokens(db: Connection, partner_id: str, *, until: datetime
     await db.execute(END_PARTNER_TOKENS, partner_id, until, now)
 
 
-async def list_partners(db: Connection, *, now: datetime) -> list[PartnerAccount]:
-    """Return all partners with their live tokens' times, the oldest first."""
+async def list_partners(db: Connection, *, partner_id: str | None = None, now: datetime) -> list[PartnerAccount]:
+    """Return all partners with their live tokens' times, the oldest first; of one id at most one."""
     tokens: dict[str, list[PartnerToken]] = {}
-    for row in await db.fetch(SELECT_PARTNER_TOKENS, now):
+    for row in await db.fetch(SELECT_PARTNER_TOKENS, now, partner_id):
         token = PartnerToken(created_at=row["created_at"], revoked_at=row["revoked_at"])
         tokens.setdefault(row["partner_id"], []).append(token)
     return [
         PartnerAccount(**{**row, "addresses": tuple(row["addresses"])}, tokens=tuple(tokens.get(row["partner_id"], ())))
-        for row in await db.fetch(SELECT_PARTNERS)
+        for row in await db.fetch(SELECT_PARTNERS, partner_id)
     ]
 
 

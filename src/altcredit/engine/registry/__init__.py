@@ -22,6 +22,7 @@ from altcredit.engine.registry.operations import (
     record_comparison,
     register,
     rollback,
+    sign_promotion,
 )
 from altcredit.engine.registry.version import Alias, ModelVersion, Product, Promotion
 
@@ -57,4 +58,5 @@ __all__ = [
     "record_comparison",
     "register",
     "rollback",
+    "sign_promotion",
 ]

@@ -165,6 +165,49 @@ async def approve(db: Connection, *, version: str, actor: str, now: datetime) ->
     return await store.approvals(db, version=version, since=now - APPROVAL_LASTS)
 
 
+async def sign_promotion(
+    db: Connection, *, version: str, actor: str, environment: Environment, now: datetime
+) -> Promotion | None:
+    """
+    Sign for a version's promotion: None after the first signature; the second, by somebody else, promotes.
+
+    Whatever the environment, it takes two (API-ALTSCORE-001, section 07). Only signatures of callers who proved
+    themselves the same way count, not those made on the host. A signature lasts seven days, and is refused where the
+    promotion would be.
+
+    :raises SecondPersonNeeded: this person has signed already.
+    :raises ModelUnknown, AlreadyChampion, OriginUnproven, NotCompared, GateClosed:
+    """
+    await store.lock(db)
+    await _promotable(db, version, environment)
+    kind, _, _ = actor.partition(":")
+    signed = [
+        one
+        for one in await store.approvals(db, version=version, since=now - APPROVAL_LASTS)
+        if one.startswith(f"{kind}:")
+    ]
+    if any(one != actor for one in signed):
+        return await promote(db, version=version, actor=actor, environment=environment, now=now)
+    if actor in signed:
+        raise SecondPersonNeeded(f"{actor} has signed; someone else must sign for {version}")
+    await approve(db, version=version, actor=actor, now=now)
+    return None
+
+
+async def _promotable(
+    db: Connection, version: str, environment: Environment
+) -> tuple[ModelVersion, ModelVersion | None]:
+    """Return a model that may become champion, and the champion whose place it takes."""
+    model = await get(db, version=version)
+    if "champion" in model.aliases:
+        raise AlreadyChampion(f"Model {version} is the champion already")
+    _require_origin(model, environment)
+    champion = await store.by_alias(db, model.product, "champion")
+    if champion is not None:
+        await _require_open_gate(db, model, against=champion.version)
+    return model, champion
+
+
 async def promote(db: Connection, *, version: str, actor: str, environment: Environment, now: datetime) -> Promotion:
     """
     Make a version its product's champion, in the caller's transaction and without a restart anywhere.
@@ -177,19 +220,13 @@ async def promote(db: Connection, *, version: str, actor: str, environment: Envi
     :raises NotCompared: GateClosed: the gate of pipeline.md, with every objection in the details.
     """
     await store.lock(db)
-    model = await get(db, version=version)
-    if "champion" in model.aliases:
-        raise AlreadyChampion(f"Model {version} is the champion already")
-    _require_origin(model, environment)
+    model, champion = await _promotable(db, version, environment)
     others = [
         other for other in await store.approvals(db, version=version, since=now - APPROVAL_LASTS) if other != actor
     ]
     people = [*others, actor]
     if len(people) < PEOPLE and environment != "development":
         raise SecondPersonNeeded(f"Someone other than {actor} must approve {version} first")
-    champion = await store.by_alias(db, model.product, "champion")
-    if champion is not None:
-        await _require_open_gate(db, model, against=champion.version)
     predecessor = champion.version if champion else None
     await store.set_alias(db, product=model.product, alias="champion", version=version, now=now)
     await store.drop_alias(db, alias="challenger", version=version)

@@ -71,7 +71,8 @@ SELECT comparison::text AS comparison FROM model_comparison WHERE version = $1 A
 """
 
 APPROVE = """
-INSERT INTO model_approval (version, actor, approved_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+INSERT INTO model_approval (version, actor, approved_at) VALUES ($1, $2, $3)
+ON CONFLICT (version, actor) DO UPDATE SET approved_at = EXCLUDED.approved_at
 """
 
 SELECT_APPROVALS = (
