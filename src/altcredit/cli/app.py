@@ -46,9 +46,10 @@ def main(arguments: Sequence[str], roles: Mapping[str, Role], document: Callable
     except cyclopts.CycloptsError:
         return USAGE
     except Refusal as refusal:
-        errors.print(f"Refused: {type(refusal).__name__}: {refusal}", style="red", markup=False)
+        errors.print(f"Refused: {type(refusal).__name__}: {refusal}", style="red", markup=False, soft_wrap=True)
         for detail in refusal.details:
-            errors.print(f"  {detail.path}: {detail.problem}", markup=False)
+            if detail.problem != str(refusal):
+                errors.print(f"  {detail.path}: {detail.problem}", markup=False, soft_wrap=True)
         return REFUSED
     except KeyboardInterrupt:
         return INTERRUPTED
