@@ -1,5 +1,6 @@
 """The sandbox, as a partner's engineer uses it: every outcome is provoked, over real HTTPS, with real callbacks."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -48,6 +49,38 @@ async def test_the_published_rejection_has_a_real_score_and_a_limit_of_zero(sand
 async def test_the_published_approval_has_a_limit_in_whole_reais(sandbox: Guard) -> None:
     callback = await sandbox.callback(await sandbox.accepted(an_application("39549600017")))
     assert callback["response"] == {"costSavingEnabled": False, "score": 0.015, "riskBand": 3, "limit": 500}
+
+
+async def test_a_callback_is_the_published_one_to_the_letter(sandbox: Guard) -> None:
+    body = an_application("39549600017")
+    del body["costSavingEnabled"]  # absent is false (contract U2)
+    request_id = await sandbox.accepted(body)
+    await sandbox.callback(request_id)
+    (sent,) = sandbox.callbacks(request_id)  # which verifies both signatures
+    moment = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+    published = (
+        rb'{"customerUuid":"cust-39549600017","started":"(%b)","finished":"(%b)","serviceType":"GUARD_SCORE",'
+        rb'"response":{"costSavingEnabled":false,"score":0\.015,"riskBand":3,"limit":500}}'
+    )
+    found = re.fullmatch(published % (moment, moment), sent.body)
+    assert found is not None, sent.body
+    assert found[1] <= found[2]
+    assert sent.line.startswith("POST ")
+    assert sent.headers["content-type"] == "application/json"
+    assert sent.headers["x-guard-request-id"] == request_id
+    assert {"webhook-id", "webhook-timestamp", "webhook-signature"} <= sent.headers.keys()
+
+
+async def test_a_replay_sends_the_same_id_and_body_again(sandbox: Guard) -> None:
+    request_id = await sandbox.accepted(an_application("14779111030"))
+    await sandbox.callback(request_id)
+    (item,) = (await sandbox.client.get(f"{CARDS}/deliveries", params={"requestId": request_id})).json()["deliveries"]
+    answer = await sandbox.client.post(f"{CARDS}/deliveries/{item['id']}/replay")
+    assert answer.status_code == 202, answer.text
+    await sandbox.callback(request_id, count=2)
+    first, second = sandbox.callbacks(request_id)
+    assert first.headers["webhook-id"] == second.headers["webhook-id"] == item["webhookId"]
+    assert first.body == second.body
 
 
 @pytest.mark.parametrize(
