@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from altcredit.runtime import idempotency, jobs, outbox, quotas
 from altcredit.runtime.jobs import Payload
-from altcredit.worker import delivery, scoring, underwriting
+from altcredit.worker import compliance, delivery, scoring, underwriting
 from altcredit.worker.work import Handler, Schedule, Work
 
 _EVENTS_KEPT = timedelta(days=7)
@@ -68,6 +68,8 @@ HANDLERS: Mapping[str, Handler] = {
     "keys.rotate": Handler(run=rotate_keys, at_once=1),
     "partitions.create": Handler(run=create_partitions, at_once=1),
     "records.purge": Handler(run=purge_records, at_once=1),
+    "compliance.run": Handler(run=compliance.run, at_once=1),
+    "compliance.export": Handler(run=compliance.export, at_once=1),
     "underwriting.run": Handler(run=underwriting.run, lane="underwriting"),
     "underwriting.expire": Handler(run=underwriting.expire, at_once=1),
     "underwriting.purge": Handler(run=underwriting.purge, at_once=1),
@@ -81,6 +83,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule(job="keys.rotate", cron="0 3 * * *"),
     Schedule(job="partitions.create", cron="5 3 * * *"),
     Schedule(job="records.purge", cron="10 * * * *"),
+    Schedule(job="compliance.run", cron="15 * * * *"),
     Schedule(job="underwriting.expire", cron="*/5 * * * *"),
     Schedule(job="delivery.sweep", cron="*/5 * * * *"),
     Schedule(job="underwriting.purge", cron="20 3 * * *"),
