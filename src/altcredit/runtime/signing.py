@@ -1,10 +1,10 @@
 """
-The keys that sign: access tokens (RS256), consents, models and receipts (ECDSA P-256 with SHA-256).
+The keys that sign: access tokens (RS256), consents, models, receipts and audit heads (ECDSA P-256 with SHA-256).
 
 A key is *next* (published, not used), then *active* for six months, then *retiring* for 14 days (its signatures still
 count, its private part is destroyed), then *gone*. Publishing the next key before its use, and refreshing more often
 than keys are rotated, means that no process meets a signature by a key it has not seen. Access tokens by a gone key
-are refused; consents, models and receipts stay verifiable for ever, which is why public parts are kept.
+are refused; what the others signed stays verifiable for ever, which is why public parts are kept.
 
 The functions write on the caller's transaction; :class:`SigningKeys` is what a process holds in memory.
 """
@@ -30,7 +30,7 @@ from altcredit.runtime.locks import Lock
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.tokens import Claims
 
-Purpose = Literal["access_token", "consent", "model", "receipt"]
+Purpose = Literal["access_token", "consent", "model", "receipt", "audit"]
 State = Literal["next", "active", "retiring", "gone"]
 
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
@@ -245,6 +245,18 @@ class SigningKeys:
         if len(self._verified) > _CACHED_TOKENS:
             self._verified.popitem(last=False)
         return claims
+
+    def published(self, purpose: Purpose) -> list[dict[str, Any]]:
+        """Return every public key (RFC 7517, ES256) that there ever was for a purpose other than tokens."""
+        return [
+            {**public.as_dict(private=False), "kid": kid, "use": "sig", "alg": "ES256"}
+            for kid, (key, public) in self._public.items()
+            if key.purpose == purpose and isinstance(public, ECKey)
+        ]
+
+    def active(self, purpose: Purpose) -> str:
+        """Return the kid that ``sign`` uses for a purpose until the next ``refresh``."""
+        return self._active[purpose][0]
 
     def sign(self, purpose: Purpose, data: bytes) -> tuple[str, bytes]:
         """Return the kid and the DER signature (ECDSA P-256, SHA-256) of ``data`` by the active key of a purpose."""

@@ -238,12 +238,11 @@ async def withdraw(db: Connection, *, retailer_ids: Sequence[str]) -> None:
 
 
 async def add_access_partitions(db: Connection, *, today: date, months_ahead: int = 2) -> None:
-    """Create the access log's partitions of the coming months."""
-    start = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
-    for _ in range(months_ahead):
-        end = (start + timedelta(days=32)).replace(day=1)
-        await store.add_access_partition(db, start, end)
-        start = end
+    """Create the access log's partitions of this month and the coming ones. Doing it again changes nothing."""
+    month = today.replace(day=1)
+    for _ in range(months_ahead + 1):
+        await store.add_access_partition(db, month)
+        month = (month + timedelta(days=32)).replace(day=1)
 
 
 def _per_minute(limit: int) -> Quota:

@@ -2,9 +2,9 @@
 The SQL of scores.
 
 A read is ONE statement: it counts the quota, looks the consent up, fetches the score, judges, and writes the access
-row, for every outcome, refusals too. It therefore reads tables of other capabilities (client, denied_token,
-consent_head, distributor_feed); what is read of them is theirs to change only together with this statement, and a test
-prepares it against the migrated schema.
+row, for every outcome, refusals too, which it also hands to the sealer of the audit log. It therefore uses tables of
+other capabilities (client, denied_token, consent_head, distributor_feed, audit_unsealed); they are theirs to change
+only together with this statement, and a test prepares it against the migrated schema.
 """
 
 from collections.abc import Sequence
@@ -45,6 +45,9 @@ _LOG = """
     INSERT INTO score_access (at, lender_id, operation, requested_id, retailer_id, purpose, outcome, consent_id,
                               score_id, request_id)
     SELECT $6, $1, '{operation}', {requested}, retailer_id, {purpose}, outcome, consent_id, score_id, $7 FROM judged
+    RETURNING at, access_id
+), unsealed AS (
+    INSERT INTO audit_unsealed (log, at, row_id) SELECT 'score_access', at, access_id FROM logged
 )
 SELECT * FROM judged
 """
@@ -217,9 +220,7 @@ RECORDED = """
 SELECT score_id, retailer_id, scored_at, altscore, risk_band, pd, reasons::text AS reasons, insufficient, score_version
 FROM assessment WHERE score_id = ANY ($1)
 """
-ACCESS_PARTITION = """
-CREATE TABLE IF NOT EXISTS score_access_{month} PARTITION OF score_access FOR VALUES FROM ('{start}') TO ('{end}')
-"""
+ADD_ACCESS_PARTITION = "SELECT score_access_partition($1)"
 
 
 async def read(database: Database, *args: Any) -> Record | None:
@@ -287,10 +288,6 @@ async def withdraw(db: Connection, retailer_ids: Sequence[str]) -> None:
     await db.execute(WITHDRAW, list(retailer_ids))
 
 
-async def add_access_partition(db: Connection, start: date, end: date) -> None:
-    await db.execute(ACCESS_PARTITION.format(month=start.strftime("%Y_%m"), start=start, end=end))
-
-
 async def forget(db: Connection, retailer_ids: list[str]) -> tuple[int, int, int]:
     """Delete and strip as erasure does; return snapshots deleted, assessments deleted, and those that stay."""
     await db.execute(WITHDRAW, retailer_ids)
@@ -312,3 +309,7 @@ async def accesses(db: Connection, retailer_ids: list[str]) -> list[Record]:
 
 def _count(done: str) -> int:
     return int(done.rsplit(" ", 1)[1])
+
+
+async def add_access_partition(db: Connection, month: date) -> None:
+    await db.execute(ADD_ACCESS_PARTITION, month)
