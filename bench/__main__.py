@@ -1,7 +1,7 @@
 """
 Run every benchmark, one after the other, and print one table of what is promised and what was measured.
 
-    python -m bench [score ingest refresh rebuild footprint]
+    python -m bench [score ingest refresh rebuild accept underwriting footprint]
 """
 
 import re
@@ -41,6 +41,8 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "ingest": _ingest,
     "refresh": lambda: _measured("bench.refresh"),
     "rebuild": lambda: _measured("bench.rebuild", "--rounds", "1"),
+    "accept": lambda: _measured("bench.accept"),
+    "underwriting": lambda: _measured("bench.underwriting"),
     "footprint": lambda: _measured("bench.footprint"),
 }
 

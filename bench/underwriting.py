@@ -110,7 +110,12 @@ class Load:
         found: dict[str, float] = (await self.receiver.get("/arrivals")).json()
         return {request_id: at for request_id, at in found.items() if request_id in self.accepted}
 
+    async def count(self) -> int:
+        return int((await self.receiver.get("/count")).text)
+
     async def drain(self, *, seconds: float = 120) -> dict[str, float]:
+        """Wait until every application's callback has arrived."""
+
         async def all_arrived() -> bool:
             return len(await self.arrivals()) >= len(self.accepted)
 
@@ -119,15 +124,13 @@ class Load:
 
     async def sustained(self, seconds: float) -> float:
         """Return callbacks a second with a fixed number of applications outstanding."""
-        began = time.monotonic()
-        count = 0
+        before, began, arrived = await self.count(), time.monotonic(), 0
         while time.monotonic() - began < seconds:
-            count = len(await self.arrivals())
-            missing = OUTSTANDING - (len(self.accepted) - count)
+            missing = OUTSTANDING - (len(self.accepted) - arrived)
             await asyncio.gather(*(self.post() for _ in range(max(missing, 0))))
             await asyncio.sleep(0.02)
-        count = len(await self.arrivals())
-        rate = count / (time.monotonic() - began)
+            arrived = await self.count() - before
+        rate = arrived / (time.monotonic() - began)
         await self.drain()
         return rate
 

@@ -3,7 +3,8 @@ A partner's receiver that costs next to nothing: notes when each callback arrive
 
     python -m bench.guard.receiver PORT CERT KEY
 
-``GET /arrivals`` answers the times of the monotonic clock, which all processes of a machine share, by application.
+``GET /arrivals`` answers the times of the monotonic clock, which all processes of a machine share, by application;
+``GET /count`` how many there are.
 """
 
 import asyncio
@@ -35,14 +36,16 @@ class Receiver(asyncio.Protocol):
             if len(rest) < length:
                 return
             self.buffer = rest[length:]
-            self.answer(lines[0].split()[0], headers)
+            self.answer(lines[0].split()[1], headers)
 
-    def answer(self, method: str, headers: dict[str, str]) -> None:
+    def answer(self, path: str, headers: dict[str, str]) -> None:
         body = b""
-        if method == "GET":
+        if path == "/arrivals":
             body = json.dumps(ARRIVED).encode()
-        else:
-            ARRIVED.setdefault(headers.get("x-guard-request-id", "test"), time.monotonic())
+        elif path == "/count":
+            body = str(len(ARRIVED)).encode()
+        elif request_id := headers.get("x-guard-request-id"):
+            ARRIVED.setdefault(request_id, time.monotonic())
         self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
 
 

@@ -63,7 +63,7 @@ async def test_a_job_that_takes_another_in_starts_after_its_transaction(database
         assert await pick(database, "keyed", worker) == []
     (job,) = await pick(database, "keyed", worker)
     async with database.transaction() as db:
-        await jobs.begin(db, job_id=job.id, name="keyed", attempts=0, merging=False)
+        await jobs.begin(database.reads, job_id=job.id)
     async with database.transaction() as db:
         assert await jobs.enqueue(db, "keyed", {}, dedupe_key="k") != first
 
@@ -75,8 +75,7 @@ async def test_a_job_that_begins_while_another_joins_it_waits_for_it(database: D
     (job,) = await pick(database, "keyed", uuid.uuid4())
 
     async def begin() -> list[jobs.Payload]:
-        async with database.transaction() as db:
-            return await jobs.begin(db, job_id=job.id, name="keyed", attempts=0, merging=False)
+        return await jobs.begin(database.reads, job_id=job.id)
 
     async with database.transaction() as db:
         assert await jobs.enqueue(db, "keyed", {}, dedupe_key="k") == job.id
@@ -96,7 +95,7 @@ async def test_a_merged_job_is_halved_at_each_further_try(database: Database) ->
     async def begin(attempts: int) -> list[int]:
         async with database.transaction() as db:
             await db.execute("UPDATE pgqueuer SET attempts = $2 WHERE id = $1", job_id, attempts)
-            payloads = await jobs.begin(db, job_id=job_id, name="merged", attempts=attempts, merging=True)
+            payloads = await jobs.begin_merging(db, job_id=job_id, name="merged", attempts=attempts)
         return [payload["n"] for payload in payloads]
 
     assert await begin(0) == [0, 1, 2, 3, 4]

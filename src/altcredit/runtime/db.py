@@ -87,6 +87,15 @@ class Reads:
                 await connection.close()
 
 
+async def _as_it_is(_connection: Connection) -> None:
+    """
+    Give a connection back without a word to the server.
+
+    asyncpg has seen to transactions and listeners by then. Whatever else outlives a transaction (session locks,
+    settings, listening) is done on connections of their own, and a statement to undo it would be one in five.
+    """
+
+
 class Database:
     """The connections of one process."""
 
@@ -104,7 +113,7 @@ class Database:
             "command_timeout": _STATEMENT_SECONDS,
             "timeout": 5,
         }
-        writes = await asyncpg.create_pool(dsn, min_size=1, max_size=half, **options)
+        writes = await asyncpg.create_pool(dsn, min_size=1, max_size=half, reset=_as_it_is, **options)
         return cls(dsn=dsn, writes=writes, reads=Reads(partial(asyncpg.connect, dsn, **options), size=half))
 
     async def close(self) -> None:

@@ -5,10 +5,10 @@ The URL is https, without user, fragment or odd spelling of its host. Its host i
 the answer must be a global one, and the connection goes to one of those very addresses: there is no second look-up that
 could answer otherwise. The certificate must be the host's. No redirect is followed, no proxy is asked, no cookie kept.
 
-The exchange is written on asyncio and llhttp (httptools) and not on an HTTP client, because what matters here is what
-is *not* done, and because it takes a quarter of the processor time: 0.18 ms on a kept connection, against 0.70 ms of
-httpcore2 and 0.86 ms of httpx2. The whole exchange has 15 seconds; of the answer, at most 64 KB are read, head
-included; the status counts as soon as the head is complete.
+The exchange is written on asyncio and llhttp (``runtime/wire.py``) and not on an HTTP client, because what matters
+here is what is *not* done, and because it takes a quarter of the processor time: 0.18 ms on a kept connection, against
+0.70 ms of httpcore2 and 0.86 ms of httpx2. The whole exchange has 15 seconds; of the answer, at most 64 KB are read,
+head included; the status counts as soon as the head is complete.
 """
 
 import asyncio
@@ -17,16 +17,17 @@ import os
 import ssl
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Self, cast
+from typing import Self
 
-import httptools
 import msgspec
 
 from altcredit.runtime.certificates import Authority
 from altcredit.runtime.destinations import Lookups, NotSent, Resolve, Rules, Target, is_allowed, parsed
 from altcredit.runtime.keys import Keyring
 from altcredit.runtime.settings import Settings, SettingsInvalid
+from altcredit.runtime.wire import Connection, Idle
 
 EXCHANGE_SECONDS = 15.0
 ANSWER_BYTES = 65_536
@@ -42,105 +43,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     status: int
     body: bytes
-
-
-class _Connection(asyncio.Protocol):
-    """One connection, on which one request after another is answered."""
-
-    def __init__(self) -> None:
-        self.transport: asyncio.Transport
-        self.idle_among: list[_Connection] | None = None
-        self.idle_until: asyncio.TimerHandle | None = None
-        self.lost = False
-        self.status = 0  # of the answer whose head is complete
-        self.heard = False
-        self.late = False
-        self.reusable = False
-        self._done: asyncio.Future[None] | None = None
-        self._complete = False
-        self._body = bytearray()
-        self._room = ANSWER_BYTES
-        self._parser = httptools.HttpResponseParser(self)
-
-    # asyncio's side
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost, self.reusable = True, False
-        if self.idle_until is not None and self.idle_among is not None:
-            self.idle_until.cancel()
-            self.idle_among.remove(self)
-            self.idle_among = None
-        self._finish()
-
-    def data_received(self, data: bytes) -> None:
-        if self._done is None or self._done.done():
-            self.reusable = False
-            self.transport.abort()  # nobody asked: what it is cannot be told from an answer
-            return
-        self.heard = True
-        self._room -= len(data)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self.reusable = False
-            self._finish()
-        if self._room <= 0:
-            self.reusable = False
-            self._finish()
-
-    # llhttp's side
-
-    def on_message_begin(self) -> None:
-        if self._complete:  # an answer that nobody asked for
-            self.reusable = False
-
-    def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if not self._complete and (status >= 200 or status == 101):
-            self.status = status
-
-    def on_body(self, body: bytes) -> None:
-        if not self._complete:
-            self._body += body
-
-    def on_message_complete(self) -> None:
-        if self.status and not self._complete:
-            self._complete = True
-            self.reusable = self._parser.should_keep_alive()
-            self._finish()
-
-    # Ours
-
-    async def ask(self, request: bytes, *, deadline: float) -> None:
-        """Send a request, and return when its answer is complete, or no more of it will come before the deadline."""
-        self.status, self.heard, self.late, self.reusable = 0, False, False, False
-        self._complete, self._body, self._room = False, bytearray(), ANSWER_BYTES
-        self._parser = httptools.HttpResponseParser(self)
-        loop = asyncio.get_running_loop()
-        self._done = loop.create_future()
-        timer = loop.call_at(deadline, self._give_up)
-        try:
-            if not self.lost:
-                self.transport.write(request)
-                await self._done
-        finally:
-            timer.cancel()
-            self._done = None
-
-    @property
-    def answer(self) -> Answer:
-        return Answer(status=self.status, body=bytes(self._body[:ANSWER_BYTES]))
-
-    def _give_up(self) -> None:
-        self.late, self.reusable = True, False
-        self._finish()
-
-    def _finish(self) -> None:
-        if self._done is not None and not self._done.done():
-            self._done.set_result(None)
 
 
 class Sender:
@@ -160,7 +62,7 @@ class Sender:
         self._context = context
         self._lookups = Lookups()
         self._resolve: Resolve = resolve or self._lookups
-        self._idle: dict[tuple[str, str, int, str], list[_Connection]] = {}
+        self._idle = Idle(seconds=_IDLE_SECONDS, most=_IDLE_CONNECTIONS)
 
     @classmethod
     def open(cls, settings: Settings, *, authority_pem: str | None = None) -> Self:
@@ -192,9 +94,7 @@ class Sender:
 
     async def close(self) -> None:
         """Close all connections."""
-        for idle in list(self._idle.values()):
-            for connection in list(idle):
-                connection.transport.abort()
+        self._idle.close()
         self._lookups.close()
         await asyncio.sleep(0)
 
@@ -214,12 +114,13 @@ class Sender:
             async with asyncio.timeout_at(deadline):
                 addresses = await self._addresses(target)
             for address in addresses:
-                kept = self._kept((pool, target.host, target.port, address))
-                if kept is not None and (answer := await self._exchange(kept, request, deadline)):
+                key = (pool, target.host, target.port, address)
+                kept = self._idle.take(key)
+                if kept is not None and (answer := await self._exchange(key, kept, request, deadline)):
                     return answer
             async with asyncio.timeout_at(deadline):
-                connection = await self._connected(target, addresses, pool)
-            answer = await self._exchange(connection, request, deadline)
+                address, connection = await self._connected(target, addresses)
+            answer = await self._exchange((pool, target.host, target.port, address), connection, request, deadline)
         except TimeoutError as error:
             raise NotSent("timeout", f"no answer within {self.seconds:g} seconds") from error
         if answer is None:
@@ -246,7 +147,7 @@ class Sender:
             raise NotSent("dns", f"{target.host} has no address")
         return addresses
 
-    async def _connected(self, target: Target, addresses: list[str], pool: str) -> _Connection:
+    async def _connected(self, target: Target, addresses: list[str]) -> tuple[str, Connection]:
         problem: OSError | None = None
         for address in addresses:
             alone = address == addresses[-1]
@@ -258,54 +159,44 @@ class Sender:
             except OSError as error:  # TimeoutError among them, which is this address's own where there is another
                 problem = error
                 continue
-            connection.idle_among = self._idle.setdefault((pool, target.host, target.port, address), [])
-            return connection
+            return address, connection
         assert problem is not None
         reason = os.strerror(problem.errno) if problem.errno else type(problem).__name__
         raise NotSent("connect", f"no connection to {target.host} port {target.port}: {reason}") from problem
 
-    async def _connect(self, target: Target, address: str) -> _Connection:
+    async def _connect(self, target: Target, address: str) -> Connection:
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(
-            _Connection, address, target.port, ssl=self._context, server_hostname=target.host
+            partial(Connection, head=ANSWER_BYTES, most=ANSWER_BYTES),
+            address,
+            target.port,
+            ssl=self._context,
+            server_hostname=target.host,
         )
         return connection
 
-    def _kept(self, key: tuple[str, str, int, str]) -> _Connection | None:
-        idle = self._idle.get(key)
-        if not idle:
-            return None
-        connection = idle.pop()
-        assert connection.idle_until is not None
-        connection.idle_until.cancel()
-        connection.idle_until = None
-        return connection
-
-    async def _exchange(self, connection: _Connection, request: bytes, deadline: float) -> Answer | None:
+    async def _exchange(
+        self, key: tuple[str, str, int, str], connection: Connection, request: bytes, deadline: float
+    ) -> Answer | None:
         """
-        Return the answer; None when the connection was closed without a byte of one.
+        Return the answer; None when the connection was closed without a byte of one. ``key``: whom it is kept for.
 
         A receiver that has said its status has been reached: what it drips after that, or fails to, changes nothing.
         """
         try:
-            await connection.ask(request, deadline=deadline)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await connection.exchange(request)
+            except TimeoutError:
+                if not connection.status:
+                    raise
             if connection.status:
-                return connection.answer
-            if connection.late:
-                raise TimeoutError
+                return Answer(status=connection.status, body=connection.body[:ANSWER_BYTES])
             if connection.heard:
                 raise NotSent("answer", "the answer is not HTTP, or its head is incomplete or too long")
             return None
         finally:
-            self._let_go(connection)
-
-    def _let_go(self, connection: _Connection) -> None:
-        idle = connection.idle_among
-        if idle is None or not connection.reusable or len(idle) >= _IDLE_CONNECTIONS:
-            connection.transport.abort()
-            return
-        idle.append(connection)
-        connection.idle_until = asyncio.get_running_loop().call_later(_IDLE_SECONDS, connection.transport.abort)
+            self._idle.give(key, connection)
 
 
 def _request(target: Target, body: bytes, headers: Mapping[str, str]) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import msgspec
 
-from altcredit.runtime.db import Connection
+from altcredit.runtime.db import Connection, Reads
 
 Payload: TypeAlias = dict[str, Any]
 
@@ -40,7 +40,10 @@ SELECT id FROM job
 """
 
 
-START = "UPDATE pgqueuer SET dedupe_key = NULL WHERE id = $1 RETURNING payload"
+START = """
+WITH dropped AS (UPDATE pgqueuer SET dedupe_key = NULL WHERE id = $1 AND dedupe_key IS NOT NULL)
+SELECT payload FROM pgqueuer WHERE id = $1
+"""
 
 # Jobs that failed before are left alone: merged with others, one that cannot succeed would hold those up too.
 MERGE = """
@@ -149,18 +152,24 @@ async def enqueue(
     return job_id
 
 
-async def begin(db: Connection, *, job_id: int, name: str, attempts: int, merging: bool) -> list[Payload]:
+async def begin(reads: Reads, *, job_id: int) -> list[Payload]:
+    """Return the payload of a job that is about to run, alone in a list; none when it no longer exists."""
+    stored = await reads.fetchval(START, job_id)
+    return [] if stored is None else _payloads(stored)
+
+
+async def begin_merging(db: Connection, *, job_id: int, name: str, attempts: int) -> list[Payload]:
     """
     Settle what a job that is about to run stands for; return the payloads, none when it no longer exists.
 
-    :param merging: take the waiting jobs of the same name on, so that one run does the work of all. Where a merged job
-        fails or loses its worker, each further try halves it, so that one bad payload ends up alone.
+    It takes the waiting jobs of the same name on, so that one run does the work of all. Where a merged job fails or
+    loses its worker, each further try halves it, so that one bad payload ends up alone.
     """
     stored = await db.fetchval(START, job_id)
     if stored is None:
         return []
     payloads = _payloads(stored)
-    if merging and attempts == 0:
+    if attempts == 0:
         for row in await db.fetch(MERGE, name, _MERGED):
             payloads += _payloads(row["payload"])
     elif len(payloads) > 1:

@@ -90,10 +90,12 @@ class _Executor(AbstractEntrypointExecutor):
         log.info("job_done", job=self.name, job_id=job.id, count=count, seconds=round(seconds, 3))
 
     async def _run(self, job: Job) -> int:
-        async with self.work.platform.database.transaction() as db:
-            payloads = await jobs.begin(
-                db, job_id=job.id, name=self.name, attempts=job.attempts, merging=self.handler.merging
-            )
+        database = self.work.platform.database
+        if self.handler.merging:
+            async with database.transaction() as db:
+                payloads = await jobs.begin_merging(db, job_id=job.id, name=self.name, attempts=job.attempts)
+        else:
+            payloads = await jobs.begin(database.reads, job_id=job.id)
         if payloads:
             await self.handler.run(self.work, payloads)
         return len(payloads)

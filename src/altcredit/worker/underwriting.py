@@ -119,7 +119,7 @@ class _Pipeline:
 
     async def decide(self) -> underwriting.Decision:
         """Ask, screen where that is wanted, ask the rest, and decide."""
-        async with self.work.platform.database.transaction() as db:
+        async with self.work.platform.database.reads.acquire() as db:
             await self.assessor.load(db)
         if self.case.asks_all:
             await self._ask(sources.SOURCES)

@@ -19,6 +19,10 @@ FROM consent WHERE consent_id = $1
 """
 LOCK = FIND + " FOR UPDATE"
 OF_RETAILERS = "SELECT consent_id FROM consent WHERE retailer_id = ANY($1) AND revoked_at IS NULL"
+RECORDS = """
+SELECT consent_id, record, signature, key_id, revoked_at, revocation::text AS revocation FROM consent
+WHERE retailer_id = ANY($1) ORDER BY granted_at, consent_id
+"""
 REVOKE = "UPDATE consent SET revoked_at = $2, revocation = $3 WHERE consent_id = $1 AND revoked_at IS NULL"
 HEAD = """
 SELECT retailer_id, purposes, consent_ids, expires_at FROM consent_head WHERE head_key = $1
@@ -77,6 +81,16 @@ async def insert(
 
 async def find(db: Connection, consent_id: str, *, lock: bool = False) -> Record | None:
     return await db.fetchrow(LOCK if lock else FIND, consent_id)
+
+
+async def standing(db: Connection, retailer_ids: Iterable[str]) -> list[str]:
+    """Return the consents of a shop that were not revoked."""
+    return [row["consent_id"] for row in await db.fetch(OF_RETAILERS, list(retailer_ids))]
+
+
+async def records(db: Connection, retailer_ids: Iterable[str]) -> list[Record]:
+    rows: list[Record] = await db.fetch(RECORDS, list(retailer_ids))
+    return rows
 
 
 async def revoke(db: Connection, consent_id: str, at: datetime, revocation: str) -> None:

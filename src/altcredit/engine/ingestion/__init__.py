@@ -2,6 +2,7 @@
 
 from altcredit.engine.ingestion.bronze import SCHEMA as BRONZE_SCHEMA
 from altcredit.engine.ingestion.codes import QUARANTINE, WARNING, message
+from altcredit.engine.ingestion.erasure import erase
 from altcredit.engine.ingestion.files import LakeUnavailable
 from altcredit.engine.ingestion.operations import (
     BatchAlreadyProcessed,
@@ -60,6 +61,7 @@ __all__ = [
     "SetAside",
     "Warned",
     "complete",
+    "erase",
     "feeds",
     "message",
     "pending",

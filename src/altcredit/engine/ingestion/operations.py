@@ -22,7 +22,7 @@ from altcredit.runtime.refusal import Detail, Refusal
 QUARANTINE_DAYS: Final = timedelta(days=90)
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BATCH_ID: Final = re.compile(r"bat_[A-Za-z0-9]{1,64}")
-_SEAL: Final = "ingestion.quarantine"
+SEAL: Final = "ingestion.quarantine"
 _write: Final = msgspec.json.Encoder().encode
 
 State: TypeAlias = Literal["processing", "complete"]
@@ -215,7 +215,7 @@ def _quarantine(batch: Checked, keyring: Keyring, distributor_id: str) -> dict[s
         "bad_kinds": [one.array for one in bad],
         "bad_rows": [one.row_number for one in bad],
         "bad_problems": [_write(one.problems).decode() for one in bad],
-        "sealed": keyring.seal(_write(bad), owner=distributor_id, purpose=_SEAL) if bad else None,
+        "sealed": keyring.seal(_write(bad), owner=distributor_id, purpose=SEAL) if bad else None,
     }
 
 
@@ -331,7 +331,7 @@ async def quarantined(db: Connection, *, keyring: Keyring, batch_id: str) -> lis
     if found is None:
         return []
     distributor_id, sealed = found
-    return msgspec.json.decode(keyring.unseal(sealed, owner=distributor_id, purpose=_SEAL), type=list[Quarantined])
+    return msgspec.json.decode(keyring.unseal(sealed, owner=distributor_id, purpose=SEAL), type=list[Quarantined])
 
 
 async def pending(db: Connection, *, limit: int = 1_000) -> list[Pending]:

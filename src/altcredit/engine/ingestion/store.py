@@ -83,6 +83,17 @@ WITH due AS (DELETE FROM ingest_quarantine_body WHERE purge_at <= $1 RETURNING b
 SELECT count(*) FROM due
 """
 
+QUARANTINED_OF = """
+SELECT batch_id, distributor_id, sealed FROM ingest_quarantine_body WHERE distributor_id = ANY($1::text[])
+  AND batch_id > $2 ORDER BY batch_id LIMIT $3 FOR UPDATE
+"""
+RESEAL = "UPDATE ingest_quarantine_body SET sealed = $2 WHERE batch_id = $1"
+DROP_BODY = "DELETE FROM ingest_quarantine_body WHERE batch_id = $1"
+UNTOUCH = """
+UPDATE ingest_batch SET touched = ARRAY(SELECT one FROM unnest(touched) AS one WHERE one <> ALL($2::text[]))
+WHERE distributor_id = ANY($1::text[]) AND touched && $2::text[]
+"""
+
 FEEDS = """
 SELECT distributor_id, coverage, watermark, lag_p90_days, returns_seen, last_batch_at
 FROM distributor_feed WHERE $1::text[] IS NULL OR distributor_id = ANY($1)
@@ -183,3 +194,20 @@ async def feeds(db: Connection, *, distributor_ids: Sequence[str] | None) -> lis
 
 async def listed(db: Connection, *, paths: list[str]) -> set[str]:
     return {row["path"] for row in await db.fetch(LISTED, paths)}
+
+
+async def quarantined_of(db: Connection, *, distributor_ids: list[str], after: str, limit: int) -> list[Any]:
+    rows: list[Any] = await db.fetch(QUARANTINED_OF, distributor_ids, after, limit)
+    return rows
+
+
+async def reseal(db: Connection, *, batch_id: str, sealed: bytes | None) -> None:
+    """Replace what is sealed of a batch in quarantine; None: nothing is left of it."""
+    if sealed is None:
+        await db.execute(DROP_BODY, batch_id)
+    else:
+        await db.execute(RESEAL, batch_id, sealed)
+
+
+async def untouch(db: Connection, *, distributor_ids: list[str], retailer_ids: list[str]) -> None:
+    await db.execute(UNTOUCH, distributor_ids, retailer_ids)

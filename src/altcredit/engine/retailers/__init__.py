@@ -1,5 +1,6 @@
 """Shops: identifiers in, opaque ids out; merges and their undoing."""
 
+from altcredit.engine.retailers.erasure import Dossier, Sighting, Unlinked, destroy, dossier, names_one_of, unlink
 from altcredit.engine.retailers.gstin import is_gstin
 from altcredit.engine.retailers.identity import gst_hash, phone_hash
 from altcredit.engine.retailers.matching import ShopKey
@@ -22,23 +23,30 @@ from altcredit.engine.retailers.operations import (
 )
 
 __all__ = [
+    "Dossier",
     "GstinInvalid",
     "MergeImpossible",
     "MergeUnknown",
     "Profile",
     "RetailerUnknown",
     "ShopKey",
+    "Sighting",
+    "Unlinked",
     "by_gst",
     "by_phone",
     "by_ref",
     "canonical",
+    "destroy",
     "distributors_of_phone",
+    "dossier",
     "gst_hash",
     "is_gstin",
     "merge",
+    "names_one_of",
     "phone_hash",
     "profile",
     "require_gstin",
     "resolve",
     "undo_merge",
+    "unlink",
 ]

@@ -252,7 +252,8 @@ async def profile(db: Connection, *, keyring: Keyring, retailer_id: str) -> Prof
     if found is None:
         raise RetailerUnknown("No retailer has this id.")
     sealed = await store.sealed_of_shop(db, retailer_id=found)
-    known = [identity.unseal(blob, keyring=keyring, retailer_id=one) for one, blob in sealed.items()]
+    # An erased shop keeps its ids and nothing else.
+    known = [identity.unseal(blob, keyring=keyring, retailer_id=one) for one, blob in sealed.items() if blob]
     gstins = {gstin for one in known for gstin in one.gstins}
     return Profile(retailer_id=found, ids=tuple(sorted(sealed)), gstins=tuple(sorted(gstins)))
 

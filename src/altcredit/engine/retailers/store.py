@@ -154,6 +154,21 @@ WITH shop AS (
 SELECT DISTINCT d.distributor_id FROM retailer_distributor d JOIN member ON member.id = d.retailer_id ORDER BY 1
 """
 
+# Erasure: the identifiers go at once, so that nothing finds the shop; what is sealed goes with its data key, later. An
+# empty `sealed` says that the key was destroyed; ids and merges stay, since signed records name them.
+MEMBERS = "SELECT $1::text AS id UNION SELECT alias_id FROM retailer_alias WHERE retailer_id = $1 ORDER BY 1"
+DISTRIBUTORS = """
+SELECT distributor_id, min(first_seen) AS first_seen, max(last_seen) AS last_seen
+FROM retailer_distributor WHERE retailer_id = ANY($1::text[]) GROUP BY distributor_id ORDER BY distributor_id
+"""
+UNLINK = "DELETE FROM retailer_identifier WHERE retailer_id = ANY($1::text[]) RETURNING hash"
+FORGET_NAMES = "UPDATE retailer SET name_hash = NULL WHERE retailer_id = ANY($1::text[])"
+DESTROY = (
+    "UPDATE retailer SET sealed = ''::bytea, name_hash = NULL WHERE retailer_id = ANY($1::text[]) AND sealed <> ''"
+)
+FORGET_SIGHTINGS = "DELETE FROM retailer_distributor WHERE retailer_id = ANY($1::text[])"
+CREATED = "SELECT min(created_at) FROM retailer WHERE retailer_id = ANY($1::text[])"
+
 
 class Known(msgspec.Struct):
     """What the database knows of the identifiers of one batch."""
@@ -270,6 +285,34 @@ async def by_phone(db: Connection, *, hashed: bytes, distributor_id: str) -> lis
 
 async def distributors_of_phone(db: Connection, *, hashed: bytes) -> list[str]:
     return [row["distributor_id"] for row in await db.fetch(DISTRIBUTORS_OF_PHONE, hashed)]
+
+
+async def members(db: Connection, *, retailer_id: str) -> list[str]:
+    """Return a surviving id and all that were merged into it."""
+    return [row["id"] for row in await db.fetch(MEMBERS, retailer_id)]
+
+
+async def distributors(db: Connection, *, retailer_ids: list[str]) -> list[tuple[str, date, date]]:
+    """Return who knows a shop: distributor, first and last day on which it was named."""
+    return [tuple(row) for row in await db.fetch(DISTRIBUTORS, retailer_ids)]
+
+
+async def created(db: Connection, *, retailer_ids: list[str]) -> datetime:
+    first: datetime = await db.fetchval(CREATED, retailer_ids)
+    return first
+
+
+async def unlink(db: Connection, *, retailer_ids: list[str]) -> list[bytes]:
+    """Delete every look-up row of a shop; return their keyed hashes."""
+    await db.execute(FORGET_NAMES, retailer_ids)
+    return sorted({row["hash"] for row in await db.fetch(UNLINK, retailer_ids)})
+
+
+async def destroy(db: Connection, *, retailer_ids: list[str]) -> int:
+    """Destroy what is sealed of a shop together with its data key; return of how many ids there was something."""
+    await db.execute(FORGET_SIGHTINGS, retailer_ids)
+    done: str = await db.execute(DESTROY, retailer_ids)
+    return int(done.rsplit(" ", 1)[1])
 
 
 def _columns(rows: Sequence[tuple[object, ...]], width: int) -> list[list[object]]:

@@ -191,6 +191,32 @@ WHERE m.scored_at <= EXCLUDED.scored_at
 """
 WITHDRAW = "DELETE FROM current_score WHERE retailer_id = ANY ($1)"
 LATEST = "SELECT * FROM current_score WHERE retailer_id = $1"
+# Erasure: an assessment that no lender was ever told goes; one that a lender was told stays as the record of a
+# decision, without the features it was made from (their digest stays, so that a receipt still verifies).
+FORGET_SNAPSHOTS = "DELETE FROM score_month WHERE retailer_id = ANY ($1)"
+FORGET_ASSESSMENTS = """
+DELETE FROM assessment a WHERE retailer_id = ANY ($1)
+  AND NOT EXISTS (SELECT FROM score_access s
+                  WHERE s.retailer_id = a.retailer_id AND s.score_id = a.score_id AND s.outcome = 'OK')
+"""
+STRIP_ASSESSMENTS = """
+UPDATE assessment SET standing = '{}' WHERE retailer_id = ANY ($1) AND standing <> '{}'
+"""
+HELD = "SELECT count(*) FROM assessment WHERE retailer_id = ANY ($1)"
+ASSESSMENTS = """
+SELECT score_id, retailer_id, scored_at, as_of, altscore, risk_band, pd, base_limit_inr, hard_cap_inr, overdue_inr,
+       reasons::text AS reasons, completeness, reduced_confidence, insufficient, in_default, feed, score_version,
+       policy_version, inputs_sha256, standing::text AS standing
+FROM assessment WHERE retailer_id = ANY ($1) ORDER BY scored_at, score_id
+"""
+ACCESSES = """
+SELECT at, lender_id, operation, purpose, outcome, consent_id, score_id, request_id
+FROM score_access WHERE retailer_id = ANY ($1) ORDER BY at, request_id
+"""
+RECORDED = """
+SELECT score_id, retailer_id, scored_at, altscore, risk_band, pd, reasons::text AS reasons, insufficient, score_version
+FROM assessment WHERE score_id = ANY ($1)
+"""
 ACCESS_PARTITION = """
 CREATE TABLE IF NOT EXISTS score_access_{month} PARTITION OF score_access FOR VALUES FROM ('{start}') TO ('{end}')
 """
@@ -214,6 +240,11 @@ async def peek(database: Database, client_id: str, minute: datetime, day: dateti
 
 async def latest(db: Connection, retailer_id: str) -> Record | None:
     return await db.fetchrow(LATEST, retailer_id)
+
+
+async def recorded(db: Connection, score_ids: Sequence[str]) -> list[Record]:
+    rows: list[Record] = await db.fetch(RECORDED, list(score_ids))
+    return rows
 
 
 async def insert(db: Connection, rows: Sequence[tuple[str, Assessment, Standing]], at: datetime) -> None:
@@ -258,3 +289,26 @@ async def withdraw(db: Connection, retailer_ids: Sequence[str]) -> None:
 
 async def add_access_partition(db: Connection, start: date, end: date) -> None:
     await db.execute(ACCESS_PARTITION.format(month=start.strftime("%Y_%m"), start=start, end=end))
+
+
+async def forget(db: Connection, retailer_ids: list[str]) -> tuple[int, int, int]:
+    """Delete and strip as erasure does; return snapshots deleted, assessments deleted, and those that stay."""
+    await db.execute(WITHDRAW, retailer_ids)
+    snapshots = _count(await db.execute(FORGET_SNAPSHOTS, retailer_ids))
+    deleted = _count(await db.execute(FORGET_ASSESSMENTS, retailer_ids))
+    await db.execute(STRIP_ASSESSMENTS, retailer_ids)
+    return snapshots, deleted, await db.fetchval(HELD, retailer_ids)
+
+
+async def assessments(db: Connection, retailer_ids: list[str]) -> list[Record]:
+    rows: list[Record] = await db.fetch(ASSESSMENTS, retailer_ids)
+    return rows
+
+
+async def accesses(db: Connection, retailer_ids: list[str]) -> list[Record]:
+    rows: list[Record] = await db.fetch(ACCESSES, retailer_ids)
+    return rows
+
+
+def _count(done: str) -> int:
+    return int(done.rsplit(" ", 1)[1])

@@ -39,6 +39,7 @@ class _Wave:
         self.request_id = request_id
         self.partner_id = partner_id
         self.subject = subject
+        self.subject_hash = keyring.hmac("cpf", subject.cpf)
         self.clock = clock
 
     async def ask(self, names: Sequence[str]) -> dict[str, Finding]:
@@ -114,7 +115,7 @@ class _Wave:
             query_id=ids.new_id("qry"),
             request_id=self.request_id,
             partner_id=self.partner_id,
-            subject_hash=self.keyring.hmac("cpf", self.subject.cpf),
+            subject_hash=self.subject_hash,
             question_hash=question_hash,
             source=name,
             asked_at=self.clock(),

@@ -1,0 +1,131 @@
+"""The breach register and its 72-hour clock (DPDP Act s. 8(6), DPDP Rules 2025 rule 7)."""
+
+from datetime import datetime
+from typing import Literal
+
+from altcredit.engine import audit
+from altcredit.engine.compliance import store
+from altcredit.engine.compliance.breach import NOTIFY_WITHIN, Breach, Severity
+from altcredit.runtime import outbox
+from altcredit.runtime.db import Connection
+from altcredit.runtime.ids import new_id
+from altcredit.runtime.refusal import Detail, Refusal
+
+Told = Literal["board", "principals", "both"]
+
+
+class BreachUnknown(Refusal):
+    """There is no such breach."""
+
+
+class BreachInvalid(Refusal):
+    """What is said of a breach cannot be."""
+
+
+class BreachNotNotified(Refusal):
+    """A breach is closed only once the Board and the people concerned were told."""
+
+
+class BreachClosed(Refusal):
+    """The breach is closed; nothing more is noted on it."""
+
+
+async def add_breach(
+    db: Connection,
+    *,
+    nature: str,
+    severity: Severity,
+    affected: int,
+    occurred_at: datetime,
+    aware_at: datetime,
+    reported_by: str,
+    now: datetime,
+) -> Breach:
+    """
+    Register a breach; the clock runs from ``aware_at``. ``nature``: what happened, without personal data.
+
+    :raises BreachInvalid: it became known before it happened, or in the future, or affects fewer than nobody.
+    """
+    problems = []
+    if not occurred_at <= aware_at <= now:
+        problems.append(Detail("$.aware_at", "is before occurred_at or in the future"))
+    if affected < 0:
+        problems.append(Detail("$.affected", "is negative"))
+    if problems:
+        raise BreachInvalid("The breach cannot be as described.", details=tuple(problems))
+    breach = Breach(
+        breach_id=new_id("brc"),
+        nature=nature,
+        severity=severity,
+        affected=affected,
+        reported_by=reported_by,
+        occurred_at=occurred_at,
+        aware_at=aware_at,
+        notify_by=aware_at + NOTIFY_WITHIN,
+    )
+    await store.add_breach(db, breach)
+    await _say(db, "breach.registered", reported_by, breach, now)
+    return breach
+
+
+async def note_told(db: Connection, *, breach_id: str, told: Told, actor: str, now: datetime) -> Breach:
+    """
+    Note that the Board, the people concerned, or both were told now. The first time stands.
+
+    :raises BreachUnknown:
+    :raises BreachClosed:
+    """
+    await _open(db, breach_id)
+    await store.notified(
+        db,
+        breach_id,
+        board=now if told in ("board", "both") else None,
+        principals=now if told in ("principals", "both") else None,
+    )
+    breach = await _open(db, breach_id)
+    await _say(db, "breach.notified", actor, breach, now)
+    return breach
+
+
+async def close_breach(db: Connection, *, breach_id: str, note: str, actor: str, now: datetime) -> Breach:
+    """
+    Close a breach with what was learnt and done.
+
+    :raises BreachUnknown:
+    :raises BreachClosed:
+    :raises BreachNotNotified:
+    """
+    breach = await _open(db, breach_id)
+    if breach.board_at is None or breach.principals_at is None:
+        raise BreachNotNotified("Tell the Board and the people concerned first.")
+    await store.close_breach(db, breach_id, at=now, note=note)
+    closed = await store.breach(db, breach_id)
+    assert closed is not None
+    await _say(db, "breach.closed", actor, closed, now)
+    return closed
+
+
+async def breaches(db: Connection, *, open_only: bool = False) -> list[Breach]:
+    """Return the register: the open ones first, the most urgent of them on top."""
+    return await store.breaches(db, open_only=open_only)
+
+
+async def _open(db: Connection, breach_id: str) -> Breach:
+    breach = await store.breach(db, breach_id)
+    if breach is None:
+        raise BreachUnknown("There is no such breach.")
+    if breach.closed_at is not None:
+        raise BreachClosed("The breach is closed.")
+    return breach
+
+
+async def _say(db: Connection, action: str, actor: str, breach: Breach, now: datetime) -> None:
+    details = {
+        "severity": breach.severity,
+        "affected": breach.affected,
+        "notify_by": breach.notify_by,
+        "overdue": breach.overdue(now),
+    }
+    await audit.append(db, actor=actor, action=action, subject=breach.breach_id, details=details, now=now)
+    data = {"breach_id": breach.breach_id, **details}
+    await outbox.publish(db, type=action, key=breach.breach_id, data=data, now=now)
