@@ -29,6 +29,7 @@ check: setup
 	$(BIN)/bandit -q -lll -r src connector/src -c pyproject.toml
 	$(BIN)/python -m tools.breaking spec/altscore.openapi.json <($(BIN)/altcredit openapi)
 	$(BIN)/python -m tools.breaking spec/guard.openapi.json <($(BIN)/altcredit openapi --product guard)
+	$(BIN)/python -m tools.breaking spec/admin.openapi.json <($(BIN)/altcredit openapi --product admin)
 
 test: setup
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not long"
@@ -43,6 +44,7 @@ bench: setup
 spec: setup
 	$(BIN)/altcredit openapi > spec/altscore.openapi.json
 	$(BIN)/altcredit openapi --product guard > spec/guard.openapi.json
+	$(BIN)/altcredit openapi --product admin > spec/admin.openapi.json
 
 docs: setup
 	$(BIN)/python -m tools.settings_table > docs/settings.md

@@ -14,10 +14,12 @@ def run() -> None:
 
 def openapi_document(product: Product) -> bytes:
     """Return a product's OpenAPI 3.1 document."""
+    from altcredit.api.admin import surface as admin
     from altcredit.api.altscore import surface as altscore
     from altcredit.api.guard import surface as guard
 
-    return guard.document() if product == "guard" else altscore.document()
+    documents = {"altscore": altscore.document, "guard": guard.document, "admin": admin.document}
+    return documents[product]()
 
 
 def serve_api(settings: Settings) -> None:

@@ -10,13 +10,16 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from tools.breaking import breaks
 
+from altcredit.api.admin import surface as admin
 from altcredit.api.altscore.surface import document
 from altcredit.api.guard import surface as guard
 
 SPEC = Path(__file__).parents[2] / "spec"
 UNDERWRITINGS = "/api/partner/credit/cards/underwritings"
 
-products = pytest.mark.parametrize(("product", "made"), [("altscore", document), ("guard", guard.document)])
+products = pytest.mark.parametrize(
+    ("product", "made"), [("altscore", document), ("guard", guard.document), ("admin", admin.document)]
+)
 
 
 @products

@@ -5,12 +5,13 @@ import re
 import pytest
 
 from altcredit.api import refusals
+from altcredit.api.admin import surface as admin
 from altcredit.api.altscore import surface as altscore
 from altcredit.api.contract import Route
 from altcredit.api.guard import surface as guard
 from altcredit.api.refusals import Error, Errors
 
-SURFACES = {"altscore": altscore, "guard": guard}
+SURFACES = {"altscore": altscore, "guard": guard, "admin": admin}
 ALL_ROUTES = [
     pytest.param(surface.ERROR_TABLE, route, id=f"{name}-{route.operation}")
     for name, surface in SURFACES.items()
@@ -64,6 +65,7 @@ def test_only_these_routes_are_public() -> None:
         "GET /v1/.well-known/jwks.json",
         "GET /v1/openapi.json",
         "GET /api/partner/openapi.json",
+        "GET /v1/admin/openapi.json",
     }
 
 

@@ -193,7 +193,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     in one transaction, committed before the answer is sent; ``replays`` names the header under whose key the answer is
     stored and given again (contract A4, U7). ``decodes`` is false where the handler reads the body itself and ``asks``
     only describes it. ``judges_body`` looks at the raw bytes before they are read as JSON; ``examines`` finds in the
-    JSON object what types cannot say, whether or not the rest of it fits. ``limits`` are the published quotas (requests
+    JSON object what types cannot say, whether or not the rest of it fits. ``pending`` is answered with 202 where the
+    handler returns ``Pending``. ``refused`` hears of every refusal to a known caller, once nothing came of the request.
+    ``limits`` are the published quotas (requests
     by window); ``takes`` counts a well-formed request before the handler runs; ``peeks`` tells what is left when a
     request is refused before it is counted.
     """
@@ -209,6 +211,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     decodes: bool = True
     answers: Any = None
     status: int = 200
+    pending: type | None = None
     credentials: tuple[Credential, ...] = ()
     refusals: tuple[type[Refusal], ...] = ()
     headers: tuple[Header, ...] = ()
@@ -218,6 +221,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     max_body: int = 64 * 1024
     judges_body: Callable[[Call], Awaitable[None]] | None = None
     examines: Callable[[dict[str, Any]], tuple[Detail, ...]] | None = None
+    refused: Callable[[Call, Refusal], Awaitable[None]] | None = None
     refuses_malformed: Callable[[tuple[Detail, ...]], Refusal] | None = None
     takes: Callable[[Call], Awaitable[Allowance]] | None = None
     peeks: Callable[[Call], Awaitable[Allowance | None]] | None = None
@@ -270,3 +274,9 @@ class Raw(msgspec.Struct, frozen=True):
 
     body: bytes
     media: str
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """An answer with 202: what was asked is recorded, and waits for a second person."""
+
+    content: Any

@@ -18,6 +18,7 @@ from altcredit.api.contract import (
     MediaTypeUnsupported,
     MethodNotAllowed,
     NotFound,
+    Pending,
     Raw,
     Route,
     Unavailable,
@@ -107,6 +108,11 @@ class Endpoint:
             return await _replayed(route, call, asked, key)
 
     async def _refuse(self, route: Route | None, call: Call, problem: Exception) -> Reply:
+        if isinstance(problem, Refusal) and route is not None and route.refused is not None and call.caller is not None:
+            try:
+                await route.refused(call, problem)
+            except UNAVAILABLE:  # what cannot be recorded is not answered either
+                problem = Unavailable()
         if isinstance(problem, UNAVAILABLE):
             log.warning("dependency_unavailable", request_id=call.request_id, error=type(problem).__name__)
             problem = Unavailable()
@@ -250,6 +256,8 @@ async def _replayed(route: Route, call: Call, asked: Any, key: idempotency.Key |
 def _reply(route: Route, answer: Any, left: Allowance | None) -> Reply:
     if isinstance(answer, Raw):
         return Reply(route.status, answer.body, [], media=answer.media)
+    if isinstance(answer, Pending):
+        return Reply(202, _encode(answer.content), allowance_headers(left))
     return Reply(route.status, _encode(answer), allowance_headers(left))
 
 

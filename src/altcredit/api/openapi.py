@@ -47,6 +47,7 @@ def document(
     shown = [route for route in routes if not route.hidden]
     types = {route.asks for route in shown if route.has_body}
     types |= {route.answers for route in shown if isinstance(route.answers, type)} | {ErrorAnswer}
+    types |= {route.pending for route in shown if route.pending is not None}
     types |= {callback.body for route in shown for callback in route.callbacks}
     _, schemas = msgspec.json.schema_components(sorted(types, key=lambda t: t.__name__), ref_template=_REF)
     paths: dict[str, Any] = {}
@@ -105,16 +106,18 @@ def _headers(route: Route, errors: Errors) -> list[Header]:
     said = "Trace identifier, echoed; made up where it is absent or malformed."
     if route.replays == "X-Request-ID":
         said = "Trace identifier, echoed; also an idempotency key for 24 hours."
-    spoken = f"`{one}` (default) or {', '.join(f'`{other}`' for other in others)}: language of messages and labels."
-    return [
+    headers = [
         *route.headers,
         Header(
             name="X-Request-ID",
             description=said,
             schema={"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
         ),
-        Header(name="Accept-Language", description=spoken),
     ]
+    if others:
+        spoken = f"`{one}` (default) or {', '.join(f'`{other}`' for other in others)}: language of messages and labels."
+        headers.append(Header(name="Accept-Language", description=spoken))
+    return headers
 
 
 def _path_and_query(route: Route) -> list[dict[str, Any]]:
@@ -162,6 +165,12 @@ def _responses(route: Route, errors: Errors) -> dict[str, Any]:
             for name, link in route.links.items()
         }
     responses: dict[str, Any] = {str(route.status): success}
+    if route.pending is not None:
+        responses["202"] = {
+            "description": "Recorded; waits for a second person.",
+            "headers": headers,
+            "content": {"application/json": {"schema": _ref(route.pending)}},
+        }
     by_status: dict[int, list[Error]] = {}
     for error in _errors(route, errors):
         by_status.setdefault(error.status, []).append(error)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import uvloop
 
+from altcredit.api.admin import surface as staff_only
 from altcredit.api.altscore import surface as altscore
 from altcredit.api.app import Surface, application
 from altcredit.api.guard import surface as guard
@@ -71,7 +72,9 @@ async def serve_platform(
         Surface(errors=altscore.ERROR_TABLE, routes=(*altscore.ROUTES, *HEALTH)),
         Surface(errors=guard.ERROR_TABLE, routes=guard.ROUTES, under=guard.ROOT),
     )
-    admin: Any = application(platform, Surface(errors=altscore.ERROR_TABLE, routes=(*HEALTH, METRICS)))
+    admin: Any = application(
+        platform, Surface(errors=staff_only.ERROR_TABLE, routes=(*staff_only.ROUTES, *HEALTH, METRICS))
+    )
 
     def bound(where: Sequence[tuple[str, int]]) -> None:
         (host, port), (admin_host, admin_port) = where

@@ -6,7 +6,7 @@ from typing import Literal
 
 import cyclopts
 
-Product = Literal["altscore", "guard"]
+Product = Literal["altscore", "guard", "admin"]
 
 
 def register(app: cyclopts.App, document: Callable[[Product], bytes]) -> None:
@@ -20,6 +20,6 @@ def register(app: cyclopts.App, document: Callable[[Product], bytes]) -> None:
         Parameters
         ----------
         product: Product
-            altscore or guard.
+            altscore, guard or admin.
         """
         sys.stdout.buffer.write(document(product))

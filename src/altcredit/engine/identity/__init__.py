@@ -11,8 +11,10 @@ from altcredit.engine.identity.client import (
     IdInvalid,
     IdTaken,
     IssuedClient,
+    Kind,
     LimitInvalid,
     ScopeUnknown,
+    Status,
 )
 from altcredit.engine.identity.credentials import (
     ApiKeyInvalid,
@@ -134,6 +136,7 @@ __all__ = [
     "IssuedDistributor",
     "IssuedPartner",
     "IssuedSession",
+    "Kind",
     "LimitInvalid",
     "NameIdInvalid",
     "Partner",
@@ -159,6 +162,7 @@ __all__ = [
     "StaffSession",
     "StaffTaken",
     "StaffUnknown",
+    "Status",
     "add_distributor",
     "add_lender",
     "add_partner",

@@ -4,6 +4,7 @@ from altcredit.engine.registry.condition import Condition
 from altcredit.engine.registry.estimate import PD_DECIMALS, Estimate, ModelInfo, logit, published
 from altcredit.engine.registry.gate import Comparison, Interval, objections
 from altcredit.engine.registry.operations import (
+    APPROVAL_LASTS,
     AlreadyChampion,
     GateClosed,
     ModelUnknown,
@@ -27,6 +28,7 @@ from altcredit.engine.registry.operations import (
 from altcredit.engine.registry.version import Alias, ModelVersion, Product, Promotion
 
 __all__ = [
+    "APPROVAL_LASTS",
     "PD_DECIMALS",
     "Alias",
     "AlreadyChampion",

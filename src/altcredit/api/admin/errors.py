@@ -1,0 +1,53 @@
+"""How the Admin API says no: one line a refusal. Staff work in English."""
+
+from altcredit.api.refusals import Error
+from altcredit.api.staff.credentials import OriginForeign
+from altcredit.engine import consent, delivery, identity, registry, underwriting
+from altcredit.runtime.certificates import CsrInvalid
+from altcredit.runtime.refusal import Refusal
+
+# Those that every route of staff may meet.
+OF_STAFF: dict[type[Refusal], Error] = {
+    # 401: who are you
+    identity.SessionMissing: Error(401, "SESSION_MISSING", "Sign in: no session is shown."),
+    identity.SessionInvalid: Error(401, "SESSION_INVALID", "Sign in again: the session is not valid."),
+    identity.SessionExpired: Error(401, "SESSION_EXPIRED", "Sign in again: the session has ended."),
+    # 403: you may not, or not like this
+    OriginForeign: Error(403, "ORIGIN_FOREIGN", "The request comes from a page of another site."),
+    identity.PermissionDenied: Error(403, "PERMISSION_DENIED", "Your roles do not allow this."),
+    identity.AssertionMissing: Error(403, "ASSERTION_MISSING", "This needs your hardware key, over this request."),
+    identity.AssertionInvalid: Error(
+        403, "ASSERTION_INVALID", "The key's assertion is not for this request, or was used before."
+    ),
+    identity.AssertionStale: Error(403, "ASSERTION_STALE", "The key's assertion is more than a minute old."),
+}
+ERRORS: dict[type[Refusal], Error] = {
+    **OF_STAFF,
+    registry.SecondPersonNeeded: Error(403, "SECOND_PERSON_NEEDED", "You have signed; somebody else must sign too."),
+    # 400: it does not fit
+    identity.IdInvalid: Error(400, "INVALID_ID", "The id has not the form of such an id."),
+    identity.LimitInvalid: Error(400, "INVALID_LIMIT", "A limit is a whole number from 0 to 2147483647."),
+    identity.ScopeUnknown: Error(400, "SCOPE_UNKNOWN", "There is no such scope."),
+    identity.AddressesInvalid: Error(400, "INVALID_ADDRESSES", "Addresses are 1 to 256 networks in CIDR notation."),
+    CsrInvalid: Error(400, "INVALID_CSR", "The CSR is unreadable, not signed by its own key, or its key is too weak."),
+    delivery.EndpointRefused: Error(
+        400, "CALLBACK_REFUSED", "Callbacks may not go there, or the test event was not answered with 2xx."
+    ),
+    underwriting.VerdictImpossible: Error(400, "VERDICT_IMPOSSIBLE", "This verdict does not fit this application."),
+    # 404: there is none
+    identity.DistributorUnknown: Error(404, "DISTRIBUTOR_UNKNOWN", "There is no such distributor."),
+    identity.CredentialUnknown: Error(404, "CREDENTIAL_UNKNOWN", "The distributor has no such live credential."),
+    identity.ClientUnknown: Error(404, "CLIENT_UNKNOWN", "There is no such client."),
+    identity.PartnerUnknown: Error(404, "PARTNER_UNKNOWN", "There is no such partner."),
+    registry.ModelUnknown: Error(404, "MODEL_UNKNOWN", "There is no such model."),
+    consent.ConsentUnknown: Error(404, "CONSENT_UNKNOWN", "There is no such consent."),
+    underwriting.ReviewUnknown: Error(404, "REVIEW_UNKNOWN", "There is no such open review."),
+    # 409: not as things are
+    identity.IdTaken: Error(409, "ID_TAKEN", "The id is in use already."),
+    delivery.SecretsMissing: Error(409, "SECRETS_MISSING", "The partner has no webhook secret yet."),
+    registry.AlreadyChampion: Error(409, "ALREADY_CHAMPION", "The model is the champion already."),
+    registry.OriginUnproven: Error(409, "ORIGIN_UNPROVEN", "The model did not learn from consented ledgers."),
+    registry.NotCompared: Error(409, "NOT_COMPARED", "The model was not compared with the champion of now."),
+    registry.GateClosed: Error(409, "GATE_CLOSED", "The model does not show what a champion must; see the details."),
+    registry.NothingBefore: Error(409, "NOTHING_BEFORE", "There is no earlier champion to roll back to."),
+}
