@@ -62,6 +62,20 @@ class Month(msgspec.Struct, frozen=True, kw_only=True):
     score_id: str
 
 
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """An assessment as it was recorded, whichever is current now; the score is None where there was too little data."""
+
+    score_id: str
+    retailer_id: str
+    scored_at: datetime
+    altscore: int | None
+    risk_band: str | None
+    probability_of_default: float | None
+    reasons: tuple[Reason, ...]
+    insufficient: str | None
+    score_version: str
+
+
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """What one statement brought back. ``allowance`` is known whatever the outcome."""
 
@@ -177,6 +191,24 @@ async def latest(db: Connection, *, retailer_id: str) -> dict[str, Any]:
     if row is None:
         raise NotScored(f"{retailer_id} has no assessment")
     return {**dict(row), "reasons": msgspec.json.decode(row["reasons"])}
+
+
+async def recorded(db: Connection, *, score_ids: Sequence[str]) -> dict[str, Recorded]:
+    """Return the assessments that have these ids, by id. For explaining a score that may have been replaced since."""
+    return {
+        row["score_id"]: Recorded(
+            score_id=row["score_id"],
+            retailer_id=row["retailer_id"],
+            scored_at=row["scored_at"],
+            altscore=row["altscore"],
+            risk_band=row["risk_band"],
+            probability_of_default=row["pd"],
+            reasons=_decode_reasons(row["reasons"]),
+            insufficient=row["insufficient"],
+            score_version=row["score_version"],
+        )
+        for row in await store.recorded(db, score_ids)
+    }
 
 
 async def record(db: Connection, *, assessments: Sequence[tuple[Assessment, Standing]], now: datetime) -> list[str]:

@@ -213,6 +213,10 @@ ACCESSES = """
 SELECT at, lender_id, operation, purpose, outcome, consent_id, score_id, request_id
 FROM score_access WHERE retailer_id = ANY ($1) ORDER BY at, request_id
 """
+RECORDED = """
+SELECT score_id, retailer_id, scored_at, altscore, risk_band, pd, reasons::text AS reasons, insufficient, score_version
+FROM assessment WHERE score_id = ANY ($1)
+"""
 ACCESS_PARTITION = """
 CREATE TABLE IF NOT EXISTS score_access_{month} PARTITION OF score_access FOR VALUES FROM ('{start}') TO ('{end}')
 """
@@ -236,6 +240,11 @@ async def peek(database: Database, client_id: str, minute: datetime, day: dateti
 
 async def latest(db: Connection, retailer_id: str) -> Record | None:
     return await db.fetchrow(LATEST, retailer_id)
+
+
+async def recorded(db: Connection, score_ids: Sequence[str]) -> list[Record]:
+    rows: list[Record] = await db.fetch(RECORDED, list(score_ids))
+    return rows
 
 
 async def insert(db: Connection, rows: Sequence[tuple[str, Assessment, Standing]], at: datetime) -> None:

@@ -4,7 +4,74 @@ revision = "0010"
 down_revision = "0009"
 
 SQL = """
-SELECT 1;
+-- Cases (API-ALTSCORE-001, section 06; contract G1, G2). What people write is sealed: owner is retailer_id as filed.
+CREATE TABLE grievance (
+    grievance_id text PRIMARY KEY,
+    retailer_id text NOT NULL,
+    score_id text,
+    filed_by text NOT NULL CHECK (filed_by IN ('lender', 'retailer')),
+    filer_id text NOT NULL,
+    channel text NOT NULL CHECK (channel IN ('api', 'whatsapp')),
+    grievance_type text NOT NULL,
+    description bytea,
+    contact bytea,
+    language text NOT NULL CHECK (language IN ('en', 'hi')),
+    filed_at timestamptz NOT NULL,
+    ack_by timestamptz NOT NULL,
+    resolve_by timestamptz NOT NULL,
+    escalate_by timestamptz NOT NULL,
+    -- How far the clocks of this installation had been set back, in all, when the case was filed.
+    set_back interval NOT NULL,
+    status text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'acknowledged', 'under_review', 'resolved')),
+    acknowledged_at timestamptz,
+    reviewer text,
+    corrected_at timestamptz,
+    resolved_at timestamptz,
+    outcome text,
+    resolution bytea,
+    new_score_id text,
+    CHECK ((status = 'resolved') = (resolved_at IS NOT NULL))
+);
+CREATE INDEX grievance_retailer ON grievance (retailer_id, filed_at);
+CREATE INDEX grievance_unresolved ON grievance (ack_by) WHERE resolved_at IS NULL;
+CREATE INDEX grievance_filed ON grievance (filed_at);
+
+-- The clocks are facts of the filing: nobody edits them, not even by SQL.
+CREATE FUNCTION grievance_clocks_stand() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the clocks of % were set at its filing and stand', OLD.grievance_id;
+END $$;
+CREATE TRIGGER grievance_clocks_stand BEFORE UPDATE ON grievance FOR EACH ROW
+WHEN ((OLD.filed_at, OLD.ack_by, OLD.resolve_by, OLD.escalate_by, OLD.set_back)
+      IS DISTINCT FROM (NEW.filed_at, NEW.ack_by, NEW.resolve_by, NEW.escalate_by, NEW.set_back))
+EXECUTE FUNCTION grievance_clocks_stand();
+
+CREATE TABLE grievance_note (
+    note_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    grievance_id text NOT NULL REFERENCES grievance,
+    at timestamptz NOT NULL,
+    author text NOT NULL,
+    visible boolean NOT NULL,
+    text bytea
+);
+CREATE INDEX grievance_note_case ON grievance_note (grievance_id, note_id);
+
+-- A clock that ran out is escalated once.
+CREATE TABLE grievance_escalation (
+    grievance_id text NOT NULL REFERENCES grievance,
+    clock text NOT NULL CHECK (clock IN ('acknowledgement', 'resolution', 'escalation')),
+    due_at timestamptz NOT NULL,
+    escalated_at timestamptz NOT NULL,
+    PRIMARY KEY (grievance_id, clock)
+);
+CREATE INDEX grievance_escalation_at ON grievance_escalation (escalated_at);
+
+-- When the system's clock was last read for a case, and by how much it has been set back since the beginning.
+CREATE TABLE grievance_clock (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    read_at timestamptz NOT NULL,
+    set_back interval NOT NULL DEFAULT '0'
+);
 """
 
 
