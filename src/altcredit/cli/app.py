@@ -15,6 +15,7 @@ from altcredit.cli import (
     openapi,
     partners,
     pipeline,
+    receipts,
     serve,
     sources,
     underwriting,
@@ -31,7 +32,20 @@ Role = Callable[[Settings], None]
 def build(roles: Mapping[str, Role], document: Callable[[openapi.Product], bytes]) -> cyclopts.App:
     """Return the command tree; ``roles`` are what ``serve --role`` can run, ``document`` gives a published contract."""
     app = cyclopts.App(name="altcredit", help="Consented, explained credit decisions from alternative data.")
-    for group in (clients, partners, keys, governance, audit, pipeline, sources, underwriting, database, doctor, demo):
+    for group in (
+        clients,
+        partners,
+        keys,
+        governance,
+        audit,
+        receipts,
+        pipeline,
+        sources,
+        underwriting,
+        database,
+        doctor,
+        demo,
+    ):
         group.register(app)
     serve.register(app, roles)
     openapi.register(app, document)

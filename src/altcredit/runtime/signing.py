@@ -21,6 +21,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
+from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from altcredit.runtime import tokens
@@ -271,11 +272,7 @@ class SigningKeys:
         if key is None or key.purpose != purpose or not isinstance(public, ECKey):
             return False
         assert isinstance(public.public_key, ec.EllipticCurvePublicKey)
-        try:
-            public.public_key.verify(signature, data, ec.ECDSA(SHA256()))
-        except InvalidSignature:
-            return False
-        return True
+        return _verifies(public.public_key, data, signature)
 
     def knows(self, kid: str) -> bool:
         """Tell whether a key is here, whatever its state."""
@@ -284,6 +281,31 @@ class SigningKeys:
     def public_pem(self, kid: str) -> str:
         """Return a key's public part (PEM), for whoever verifies without us. Raises KeyError: no such key."""
         return self._public[kid][0].public_pem
+
+
+def is_signed_by(public: bytes, kid: str, data: bytes, signature: bytes) -> bool:
+    """
+    Tell whether ``signature`` (DER, ECDSA P-256) is that of ``data`` by the key named ``kid``, without a database.
+
+    ``public`` is a PEM file, or a JSON Web Key Set that may hold it; a key of another thumbprint does not count.
+    """
+    try:
+        if public.lstrip().startswith(b"{"):
+            keys = [ECKey.import_key(one) for one in msgspec.json.decode(public)["keys"] if one.get("kty") == "EC"]
+        else:
+            keys = [ECKey.import_key(public)]
+    except (ValueError, TypeError, KeyError, AttributeError, JoseError):
+        return False
+    named = next((key.public_key for key in keys if key.thumbprint() == kid), None)
+    return isinstance(named, ec.EllipticCurvePublicKey) and _verifies(named, data, signature)
+
+
+def _verifies(public: ec.EllipticCurvePublicKey, data: bytes, signature: bytes) -> bool:
+    try:
+        public.verify(signature, data, ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _is_accepted(key: SigningKey, now: datetime) -> bool:

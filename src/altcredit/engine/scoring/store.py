@@ -135,6 +135,49 @@ LOOK_UP = (
 """
     + _LOG.format(operation="lookup", requested="$8::text", purpose="NULL")
 )
+# $8 score id, $9 whose score that is ('' where there is none such), $10 today in India. The age of the feed counts for
+# the current score; what it was when an older one was made is not known any more.
+READ_RECEIPT = (
+    _CALLER_AND_QUOTA
+    + """
+, found AS (
+    SELECT quota.*, head.retailer_id AS head_retailer_id, head.consent_id, a.retailer_id, a.score_id, a.scored_at,
+           a.altscore, a.risk_band, a.pd, a.base_limit_inr, a.overdue_inr, a.reasons::text AS reasons,
+           a.reduced_confidence, a.score_version, a.model_sha256, a.policy_version, a.inputs_sha256,
+           CASE WHEN s.score_id = a.score_id THEN fresh.days END AS freshness_days,
+           r.record, r.signature
+    FROM quota
+    LEFT JOIN LATERAL (
+        SELECT retailer_id, (SELECT c FROM unnest(consent_ids, expires_at) AS u (c, at) WHERE at > $6 LIMIT 1)
+            AS consent_id
+        FROM consent_head WHERE head_key = $5
+    ) head ON true
+    LEFT JOIN assessment a ON a.retailer_id = $9 AND a.score_id = $8 AND head.consent_id IS NOT NULL
+    LEFT JOIN score_receipt r ON r.score_id = a.score_id AND r.lender_id = $1
+    LEFT JOIN current_score s ON s.retailer_id = head.retailer_id AND head.consent_id IS NOT NULL
+    LEFT JOIN LATERAL (
+        SELECT greatest($10::date - min(watermark), 0) AS days FROM distributor_feed
+        WHERE distributor_id = ANY (a.feed)
+    ) fresh ON true
+), judged AS (
+    SELECT found.*, CASE
+        WHEN exceeded THEN 'RATE_LIMIT_EXCEEDED'
+        WHEN consent_id IS NULL OR score_id IS NULL THEN 'CONSENT_NOT_GRANTED'
+        WHEN altscore IS NULL THEN 'DATA_INSUFFICIENT'
+        ELSE 'OK' END AS outcome
+    FROM found
+)
+"""
+    + _LOG.format(operation="receipt", requested="$8::text", purpose="NULL")
+)
+OWNER = "SELECT retailer_id FROM assessment WHERE score_id = $1"
+STANDING = "SELECT standing::text FROM assessment WHERE score_id = $1"
+# Whoever comes first issues it; everybody is given that one.
+KEEP_RECEIPT = """
+INSERT INTO score_receipt (score_id, lender_id, record, signature, issued_at) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (score_id, lender_id) DO UPDATE SET score_id = EXCLUDED.score_id
+RETURNING record, signature
+"""
 PEEK = """
 SELECT c.minute_limit, c.day_limit,
        coalesce((SELECT taken FROM quota_minute WHERE subject = 'score|' || $1 AND window_start = $2), 0)
@@ -233,6 +276,26 @@ async def read_history(database: Database, *args: Any) -> Record | None:
 
 async def look_up(database: Database, *args: Any) -> Record | None:
     return await database.reads.fetchrow(LOOK_UP, *args)
+
+
+async def read_receipt(database: Database, *args: Any) -> Record | None:
+    return await database.reads.fetchrow(READ_RECEIPT, *args)
+
+
+async def owner(database: Database, score_id: str) -> str | None:
+    found: str | None = await database.reads.fetchval(OWNER, score_id)
+    return found
+
+
+async def standing(db: Connection, score_id: str) -> str | None:
+    found: str | None = await db.fetchval(STANDING, score_id)
+    return found
+
+
+async def keep_receipt(database: Database, *args: Any) -> tuple[bytes, bytes]:
+    row = await database.reads.fetchrow(KEEP_RECEIPT, *args)
+    assert row is not None
+    return row["record"], row["signature"]
 
 
 async def peek(database: Database, client_id: str, minute: datetime, day: datetime) -> Record | None:
