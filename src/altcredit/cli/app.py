@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import cyclopts
 
 from altcredit.cli import (
+    admin,
     audit,
     clients,
     database,
@@ -31,7 +32,8 @@ Role = Callable[[Settings], None]
 def build(roles: Mapping[str, Role], document: Callable[[openapi.Product], bytes]) -> cyclopts.App:
     """Return the command tree; ``roles`` are what ``serve --role`` can run, ``document`` gives a published contract."""
     app = cyclopts.App(name="altcredit", help="Consented, explained credit decisions from alternative data.")
-    for group in (clients, partners, keys, governance, audit, pipeline, sources, underwriting, database, doctor, demo):
+    parts = (admin, clients, partners, keys, governance, audit, pipeline, sources, underwriting, database, doctor, demo)
+    for group in parts:
         group.register(app)
     serve.register(app, roles)
     openapi.register(app, document)
