@@ -13,6 +13,7 @@ from altcredit.api.altscore import surface as altscore
 from altcredit.api.app import Surface, application
 from altcredit.api.guard import surface as guard
 from altcredit.api.service import HEALTH, METRICS
+from altcredit.api.staff import surface as sign_in
 from altcredit.runtime import clock, log, telemetry
 from altcredit.runtime.platform import Platform, opened
 from altcredit.runtime.refusal import Refusal
@@ -73,7 +74,9 @@ async def serve_platform(
         Surface(errors=guard.ERROR_TABLE, routes=guard.ROUTES, under=guard.ROOT),
     )
     admin: Any = application(
-        platform, Surface(errors=staff_only.ERROR_TABLE, routes=(*staff_only.ROUTES, *HEALTH, METRICS))
+        platform,
+        Surface(errors=staff_only.ERROR_TABLE, routes=(*staff_only.ROUTES, *HEALTH, METRICS)),
+        Surface(errors=sign_in.ERROR_TABLE, routes=sign_in.ROUTES, under="/staff"),
     )
 
     def bound(where: Sequence[tuple[str, int]]) -> None:
