@@ -11,6 +11,7 @@ from altcredit.cli import (
     demo,
     doctor,
     governance,
+    jobs,
     keys,
     openapi,
     partners,
@@ -27,11 +28,14 @@ FAILED, USAGE, REFUSED, INTERRUPTED = 1, 2, 3, 130
 
 Role = Callable[[Settings], None]
 
+# In the order of the help page.
+_GROUPS = (clients, partners, keys, governance, audit, pipeline, sources, underwriting, jobs, database, doctor, demo)
+
 
 def build(roles: Mapping[str, Role], document: Callable[[openapi.Product], bytes]) -> cyclopts.App:
     """Return the command tree; ``roles`` are what ``serve --role`` can run, ``document`` gives a published contract."""
     app = cyclopts.App(name="altcredit", help="Consented, explained credit decisions from alternative data.")
-    for group in (clients, partners, keys, governance, audit, pipeline, sources, underwriting, database, doctor, demo):
+    for group in _GROUPS:
         group.register(app)
     serve.register(app, roles)
     openapi.register(app, document)
