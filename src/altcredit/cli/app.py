@@ -12,6 +12,7 @@ from altcredit.cli import (
     demo,
     doctor,
     governance,
+    jobs,
     keys,
     openapi,
     partners,
@@ -28,6 +29,9 @@ from altcredit.runtime.settings import Settings
 FAILED, USAGE, REFUSED, INTERRUPTED = 1, 2, 3, 130
 
 Role = Callable[[Settings], None]
+
+# In the order of the help page.
+_GROUPS = (clients, partners, keys, governance, audit, pipeline, sources, underwriting, jobs, database, doctor, demo)
 
 
 # In the order in which the help lists them.
