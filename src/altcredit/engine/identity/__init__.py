@@ -96,6 +96,7 @@ from altcredit.engine.identity.people.staff import (
     StaffUnknown,
 )
 from altcredit.engine.identity.permissions import PERMISSION_TABLE, PERMISSIONS, ROLES, Permission, Role
+from altcredit.engine.identity.signatures.operations import SIGNATURE_LASTS, SecondPersonNeeded, sign_with
 from altcredit.engine.identity.store import (
     distributor_names,
     is_active,
@@ -111,6 +112,7 @@ __all__ = [
     "PERMISSION_TABLE",
     "ROLES",
     "SCOPES",
+    "SIGNATURE_LASTS",
     "AccessToken",
     "AddressesInvalid",
     "ApiKey",
@@ -151,6 +153,7 @@ __all__ = [
     "Role",
     "RolesInvalid",
     "ScopeUnknown",
+    "SecondPersonNeeded",
     "SessionExpired",
     "SessionInvalid",
     "SessionMissing",
@@ -198,6 +201,7 @@ __all__ = [
     "set_limits",
     "set_partner",
     "set_partner_addresses",
+    "sign_with",
     "staff_by_session",
     "verify_payload_signature",
     "withdraw_signing_key",
