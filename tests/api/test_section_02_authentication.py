@@ -58,7 +58,8 @@ async def test_the_keys_are_public_and_the_next_one_is_published_before_use(alts
     keys = answer.json()["keys"]
     assert answer.json() == same.json()
     assert len(keys) >= 2
-    assert {key["kty"] for key in keys} == {"RSA"}
+    assert {(key["kty"], key["alg"]) for key in keys} == {("RSA", "RS256"), ("EC", "ES256")}
+    assert sum(key["kty"] == "RSA" for key in keys) >= 2
     assert not any("d" in key for key in keys)
 
 

@@ -1,5 +1,6 @@
 """The sandbox, as a partner's engineer uses it: every outcome is provoked, over real HTTPS, with real callbacks."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from tests.served import until
 
 from altcredit.engine.underwriting import examples
 
+CARDS = PATH.removesuffix("/underwritings")
 CPFS = {one.name: cpfs for one, cpfs in examples(3)}
 
 
@@ -49,6 +51,38 @@ async def test_the_published_approval_has_a_limit_in_whole_reais(sandbox: Guard)
     assert callback["response"] == {"costSavingEnabled": False, "score": 0.015, "riskBand": 3, "limit": 500}
 
 
+async def test_a_callback_is_the_published_one_to_the_letter(sandbox: Guard) -> None:
+    body = an_application("39549600017")
+    del body["costSavingEnabled"]  # absent is false (contract U2)
+    request_id = await sandbox.accepted(body)
+    await sandbox.callback(request_id)
+    (sent,) = sandbox.callbacks(request_id)  # which verifies both signatures
+    moment = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+    published = (
+        rb'{"customerUuid":"cust-39549600017","started":"(%b)","finished":"(%b)","serviceType":"GUARD_SCORE",'
+        rb'"response":{"costSavingEnabled":false,"score":0\.015,"riskBand":3,"limit":500}}'
+    )
+    found = re.fullmatch(published % (moment, moment), sent.body)
+    assert found is not None, sent.body
+    assert found[1] <= found[2]
+    assert sent.line.startswith("POST ")
+    assert sent.headers["content-type"] == "application/json"
+    assert sent.headers["x-guard-request-id"] == request_id
+    assert {"webhook-id", "webhook-timestamp", "webhook-signature"} <= sent.headers.keys()
+
+
+async def test_a_replay_sends_the_same_id_and_body_again(sandbox: Guard) -> None:
+    request_id = await sandbox.accepted(an_application("14779111030"))
+    await sandbox.callback(request_id)
+    (item,) = (await sandbox.client.get(f"{CARDS}/deliveries", params={"requestId": request_id})).json()["deliveries"]
+    answer = await sandbox.client.post(f"{CARDS}/deliveries/{item['id']}/replay")
+    assert answer.status_code == 202, answer.text
+    await sandbox.callback(request_id, count=2)
+    first, second = sandbox.callbacks(request_id)
+    assert first.headers["webhook-id"] == second.headers["webhook-id"] == item["webhookId"]
+    assert first.body == second.body
+
+
 @pytest.mark.parametrize(
     "name", [name for name in CPFS if name.startswith(("band", "limit", "not", "slow", "filtered"))]
 )
@@ -65,15 +99,16 @@ async def test_a_row_of_the_table_answers_as_documented(sandbox: Guard, name: st
 async def test_a_withheld_callback_comes_by_a_retry_that_the_list_shows(sandbox: Guard) -> None:
     request_id = await sandbox.accepted(an_application(CPFS["failing callback"][0]))
     await sandbox.callback(request_id)
-    answer = await sandbox.client.get(f"{PATH}/deliveries", params={"requestId": request_id})
-    found = (
-        answer
-        if answer.status_code == 200
-        else await sandbox.client.get("/api/partner/credit/cards/deliveries", params={"requestId": request_id})
-    )
-    (item,) = found.json()["deliveries"]
-    assert item["state"] == "delivered"
-    assert [one.get("status") for one in item["attempts"]] == [None, 204]
+    found: dict[str, Any] = {}
+
+    async def recorded() -> bool:
+        answer = await sandbox.client.get(f"{CARDS}/deliveries", params={"requestId": request_id})
+        (item,) = answer.json()["deliveries"]
+        found.update(item)
+        return bool(item["state"] == "delivered")
+
+    await until(recorded)
+    assert [one["status"] for one in found["attempts"]] == [None, 204]
 
 
 async def test_a_failing_pipeline_ends_as_failed_and_tells_who_opted_in(sandbox: Guard) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import cyclopts
 
 from altcredit.cli import (
+    audit,
     clients,
     database,
     demo,
@@ -14,6 +15,7 @@ from altcredit.cli import (
     openapi,
     partners,
     pipeline,
+    receipts,
     serve,
     sources,
     underwriting,
@@ -30,7 +32,20 @@ Role = Callable[[Settings], None]
 def build(roles: Mapping[str, Role], document: Callable[[openapi.Product], bytes]) -> cyclopts.App:
     """Return the command tree; ``roles`` are what ``serve --role`` can run, ``document`` gives a published contract."""
     app = cyclopts.App(name="altcredit", help="Consented, explained credit decisions from alternative data.")
-    for group in (clients, partners, keys, governance, pipeline, sources, underwriting, database, doctor, demo):
+    for group in (
+        clients,
+        partners,
+        keys,
+        governance,
+        audit,
+        receipts,
+        pipeline,
+        sources,
+        underwriting,
+        database,
+        doctor,
+        demo,
+    ):
         group.register(app)
     serve.register(app, roles)
     openapi.register(app, document)
@@ -46,9 +61,10 @@ def main(arguments: Sequence[str], roles: Mapping[str, Role], document: Callable
     except cyclopts.CycloptsError:
         return USAGE
     except Refusal as refusal:
-        errors.print(f"Refused: {type(refusal).__name__}: {refusal}", style="red", markup=False)
+        errors.print(f"Refused: {type(refusal).__name__}: {refusal}", style="red", markup=False, soft_wrap=True)
         for detail in refusal.details:
-            errors.print(f"  {detail.path}: {detail.problem}", markup=False)
+            if detail.problem != str(refusal):
+                errors.print(f"  {detail.path}: {detail.problem}", markup=False, soft_wrap=True)
         return REFUSED
     except KeyboardInterrupt:
         return INTERRUPTED

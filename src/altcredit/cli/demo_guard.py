@@ -177,7 +177,7 @@ def _verify(partner: Partner, received: Received) -> None:
 
 def _told(one: Played) -> str:
     answer = one.callback["response"]
-    figures = f"score {answer['score']}, band {answer['riskBand']}, limit R${answer['limit']}"
+    figures = f"score {answer['score']}, band {answer['riskBand']}, limit {answer['limit']}"
     return f"{one.title}: {one.outcome} ({figures}); callback after {one.ms} ms, signatures verified"
 
 

@@ -48,4 +48,4 @@ def _text(value: Any) -> str:
 
 def say(text: str) -> None:
     """Tell the person at the terminal how it goes."""
-    errors.print(text, markup=False)
+    errors.print(text, markup=False, soft_wrap=True)

@@ -13,6 +13,7 @@ COLOUR = {
     "not_calculable": "#6b7280",
     "unfinished": "#d1d5db",
 }
+_WIDEST = 72.0  # of a day's bar: few days are no wall
 _BANDS = ("#0f766e", "#1a7f5a", "#4d9a4a", "#8aa83b", "#c98a1b", "#c2612a", "#b3382c")
 
 _STYLE = """
@@ -35,9 +36,9 @@ def lines(found: UnderwritingReport) -> dict[str, str]:
         "period": _period(found),
         "policy": found.policy_version,
         "applications": f"{found.applications:,} ({found.unfinished:,} unfinished)",
-        "outcomes": _list(f"{name} {count:,}" for name, count in found.outcomes.items()),
+        "outcomes": _list(f"{_words(name)} {count:,}" for name, count in found.outcomes.items()),
         "approved": _share(found.approval),
-        "rejected by": _list(f"{name} {count:,}" for name, count in found.rejected_by.items()),
+        "rejected by": _list(f"{_words(name)} {count:,}" for name, count in found.rejected_by.items()),
         "bands": _list(f"{one.band}: {one.applications:,}" for one in found.bands),
         "median limit": _reais(found.median_limit_brl),
         "reasons": _list(f"{one.code} {one.declined + one.approved:,}" for one in found.reasons[:5]),
@@ -81,7 +82,7 @@ def page(found: UnderwritingReport) -> str:
             ],
         ),
         "<h2>Rejected by</h2>",
-        _table(("Rule", "Applications"), [(name, f"{count:,}") for name, count in found.rejected_by.items()]),
+        _table(("Rule", "Applications"), [(_words(name), f"{count:,}") for name, count in found.rejected_by.items()]),
         "<h2>Reasons</h2>",
         _table(
             ("Reason", "Declined", "Approved"),
@@ -128,22 +129,22 @@ def _days(found: UnderwritingReport) -> str:
     width, height, base = 860.0, 200.0, 160.0
     most = max(sum(day.values()) for day in found.by_day.values())
     step = width / len(found.by_day)
+    wide = min(0.8 * step, _WIDEST)
     drawn = []
     for place, (day, counts) in enumerate(found.by_day.items()):
         y = base
         for name, colour in COLOUR.items():
             tall = 140.0 * counts.get(name, 0) / most
             y -= tall
-            drawn.append(
-                _bar(place * step + 0.1 * step, y, 0.8 * step, tall, colour, f"{day}: {counts.get(name, 0):,} {name}")
-            )
+            told = f"{day}: {counts.get(name, 0):,} {_words(name)}"
+            drawn.append(_bar((place + 0.5) * step - wide / 2, y, wide, tall, colour, told))
         if place % max(len(found.by_day) // 8, 1) == 0:
             drawn.append(
                 f'<text x="{place * step + step / 2:.1f}" y="{base + 15:.0f}" text-anchor="middle">{day[5:]}</text>'
             )
     key = "".join(
         f'<rect x="{120 * n}" y="186" width="10" height="10" fill="{colour}"/>'
-        f'<text x="{120 * n + 15}" y="195">{name}</text>'
+        f'<text x="{120 * n + 15}" y="195">{_words(name)}</text>'
         for n, (name, colour) in enumerate(COLOUR.items())
     )
     return _svg(
@@ -199,7 +200,7 @@ def _funnel(funnel: Funnel) -> str:
         ]
     else:
         rows.append(("Good customers forgone", funnel.why_no_estimate or ""))
-    return _table(("Funnel", ""), rows)
+    return _table(("What it did", ""), rows)
 
 
 def _price(funnel: Funnel) -> str:
@@ -230,6 +231,10 @@ def _period(found: UnderwritingReport) -> str:
 
 def _share(figure: Estimated | None) -> str:
     return f"{figure.value:.1%} [{figure.low:.1%}, {figure.high:.1%}]" if figure else ""
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _reason(code: str) -> str:

@@ -13,3 +13,4 @@ class Lock(IntEnum):
     SIGNING_KEYS = 7_242_004
     MODELS = 7_242_005
     RETAILERS = 7_242_006
+    SEALING = 7_242_007

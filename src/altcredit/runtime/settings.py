@@ -89,6 +89,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "info"
     )
     sources: Annotated[str, _says("File of GUARD's data sources (TOML, see sources.md); empty: none are asked.")] = ""
+    audit_heads: Annotated[
+        str,
+        _says(
+            "File that signed tree heads of the audit log are also appended to; put it where the database's operator "
+            "cannot write. Empty: `audit/heads.jsonl` under the home folder."
+        ),
+    ] = ""
     issuer: Annotated[str, _says("`iss` claim of access tokens.")] = "altscore.in"
     sandbox_delay: Annotated[
         float, msgspec.Meta(ge=0, le=3600, description="Seconds that the sandbox takes to underwrite an application.")
@@ -109,6 +116,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def lake_path(self) -> Path:
         """The folder of the lake, absolute."""
         return Path(self.lake).expanduser().resolve() if self.lake else self.home_path / "lake"
+
+    @property
+    def audit_heads_path(self) -> Path:
+        """The file of signed tree heads, absolute."""
+        if self.audit_heads:
+            return Path(self.audit_heads).expanduser().resolve()
+        return self.home_path / "audit" / "heads.jsonl"
 
 
 def load(environ: Mapping[str, str]) -> Settings:

@@ -1,10 +1,10 @@
 """
-The keys that sign: access tokens (RS256), consents, models and receipts (ECDSA P-256 with SHA-256).
+The keys that sign: access tokens (RS256), consents, models, receipts and audit heads (ECDSA P-256 with SHA-256).
 
 A key is *next* (published, not used), then *active* for six months, then *retiring* for 14 days (its signatures still
 count, its private part is destroyed), then *gone*. Publishing the next key before its use, and refreshing more often
 than keys are rotated, means that no process meets a signature by a key it has not seen. Access tokens by a gone key
-are refused; consents, models and receipts stay verifiable for ever, which is why public parts are kept.
+are refused; what the others signed stays verifiable for ever, which is why public parts are kept.
 
 The functions write on the caller's transaction; :class:`SigningKeys` is what a process holds in memory.
 """
@@ -21,6 +21,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
+from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from altcredit.runtime import tokens
@@ -30,7 +31,7 @@ from altcredit.runtime.locks import Lock
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.tokens import Claims
 
-Purpose = Literal["access_token", "consent", "model", "receipt"]
+Purpose = Literal["access_token", "consent", "model", "receipt", "audit"]
 State = Literal["next", "active", "retiring", "gone"]
 
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
@@ -246,6 +247,18 @@ class SigningKeys:
             self._verified.popitem(last=False)
         return claims
 
+    def published(self, purpose: Purpose) -> list[dict[str, Any]]:
+        """Return every public key (RFC 7517, ES256) that there ever was for a purpose other than tokens."""
+        return [
+            {**public.as_dict(private=False), "kid": kid, "use": "sig", "alg": "ES256"}
+            for kid, (key, public) in self._public.items()
+            if key.purpose == purpose and isinstance(public, ECKey)
+        ]
+
+    def active(self, purpose: Purpose) -> str:
+        """Return the kid that ``sign`` uses for a purpose until the next ``refresh``."""
+        return self._active[purpose][0]
+
     def sign(self, purpose: Purpose, data: bytes) -> tuple[str, bytes]:
         """Return the kid and the DER signature (ECDSA P-256, SHA-256) of ``data`` by the active key of a purpose."""
         kid, key = self._active[purpose]
@@ -259,11 +272,7 @@ class SigningKeys:
         if key is None or key.purpose != purpose or not isinstance(public, ECKey):
             return False
         assert isinstance(public.public_key, ec.EllipticCurvePublicKey)
-        try:
-            public.public_key.verify(signature, data, ec.ECDSA(SHA256()))
-        except InvalidSignature:
-            return False
-        return True
+        return _verifies(public.public_key, data, signature)
 
     def knows(self, kid: str) -> bool:
         """Tell whether a key is here, whatever its state."""
@@ -272,6 +281,31 @@ class SigningKeys:
     def public_pem(self, kid: str) -> str:
         """Return a key's public part (PEM), for whoever verifies without us. Raises KeyError: no such key."""
         return self._public[kid][0].public_pem
+
+
+def is_signed_by(public: bytes, kid: str, data: bytes, signature: bytes) -> bool:
+    """
+    Tell whether ``signature`` (DER, ECDSA P-256) is that of ``data`` by the key named ``kid``, without a database.
+
+    ``public`` is a PEM file, or a JSON Web Key Set that may hold it; a key of another thumbprint does not count.
+    """
+    try:
+        if public.lstrip().startswith(b"{"):
+            keys = [ECKey.import_key(one) for one in msgspec.json.decode(public)["keys"] if one.get("kty") == "EC"]
+        else:
+            keys = [ECKey.import_key(public)]
+    except (ValueError, TypeError, KeyError, AttributeError, JoseError):
+        return False
+    named = next((key.public_key for key in keys if key.thumbprint() == kid), None)
+    return isinstance(named, ec.EllipticCurvePublicKey) and _verifies(named, data, signature)
+
+
+def _verifies(public: ec.EllipticCurvePublicKey, data: bytes, signature: bytes) -> bool:
+    try:
+        public.verify(signature, data, ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _is_accepted(key: SigningKey, now: datetime) -> bool:

@@ -24,16 +24,14 @@ class Connection(asyncio.Protocol):
     One connection; at most one request at a time is on it. What came is here to be read until the next one.
 
     ``status`` is 0 until an answer's head is complete; interim answers (1xx) are passed over. ``end`` says how the
-    answer ended, None: not yet. ``heard`` counts the bytes since the request. ``lost_by``: the error that ended the
-    connection, as of TLS.
+    answer ended, None: not yet. ``heard`` counts the bytes since the request.
     """
 
     transport: asyncio.Transport
 
     def __init__(self, *, head: int, most: int) -> None:
-        """``head`` bytes may come before an answer's head is complete; at ``most`` bytes no more are read."""
+        """``head`` bytes may come before an answer's head is complete; after ``most`` bytes no more are read."""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.lost_by: Exception | None = None
         self.idle_since = 0.0
         self.reusable = False
         self.status = self.heard = 0
@@ -83,7 +81,6 @@ class Connection(asyncio.Protocol):
                 self._ended("too_large")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.lost_by = exc
         by_closing = exc is None and self.status and not self._is_measured()
         self._ended("complete" if by_closing else "closed")
         if not self.closed.done():

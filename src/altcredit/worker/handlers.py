@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from altcredit.runtime import idempotency, jobs, outbox, quotas
 from altcredit.runtime.jobs import Payload
-from altcredit.worker import delivery, scoring, underwriting
+from altcredit.worker import audit, compliance, delivery, scoring, underwriting
 from altcredit.worker.work import Handler, Schedule, Work
 
 _EVENTS_KEPT = timedelta(days=7)
@@ -27,12 +27,12 @@ async def rotate_keys(work: Work, _payloads: list[Payload]) -> None:
 
 async def create_partitions(work: Work, _payloads: list[Payload]) -> None:
     """Make the coming months' partitions of the logs that are kept by month."""
-    from altcredit.engine import audit
+    from altcredit.engine.audit import prepare_partitions
     from altcredit.engine.scoring import add_access_partitions
 
     now = work.clock()
     async with work.platform.database.transaction() as db:
-        await audit.prepare_partitions(db, now=now)
+        await prepare_partitions(db, now=now)
         await add_access_partitions(db, today=now.date())
 
 
@@ -68,6 +68,9 @@ HANDLERS: Mapping[str, Handler] = {
     "keys.rotate": Handler(run=rotate_keys, at_once=1),
     "partitions.create": Handler(run=create_partitions, at_once=1),
     "records.purge": Handler(run=purge_records, at_once=1),
+    "compliance.run": Handler(run=compliance.run, at_once=1),
+    "compliance.export": Handler(run=compliance.export, at_once=1),
+    "audit.purge": Handler(run=audit.purge, at_once=1),
     "underwriting.run": Handler(run=underwriting.run, lane="underwriting"),
     "underwriting.expire": Handler(run=underwriting.expire, at_once=1),
     "underwriting.purge": Handler(run=underwriting.purge, at_once=1),
@@ -80,7 +83,9 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule(job="quarantine.purge", cron="40 3 * * *"),
     Schedule(job="keys.rotate", cron="0 3 * * *"),
     Schedule(job="partitions.create", cron="5 3 * * *"),
+    Schedule(job="audit.purge", cron="30 3 * * *"),
     Schedule(job="records.purge", cron="10 * * * *"),
+    Schedule(job="compliance.run", cron="15 * * * *"),
     Schedule(job="underwriting.expire", cron="*/5 * * * *"),
     Schedule(job="delivery.sweep", cron="*/5 * * * *"),
     Schedule(job="underwriting.purge", cron="20 3 * * *"),

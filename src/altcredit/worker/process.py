@@ -11,7 +11,7 @@ from altcredit.runtime.outbox import Bell, Subscriptions
 from altcredit.runtime.platform import opened
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
-from altcredit.worker import listener
+from altcredit.worker import audit, listener
 from altcredit.worker import queue as queue_
 from altcredit.worker.handlers import HANDLERS, SCHEDULES
 from altcredit.worker.work import Handler, Kept, Schedule, Work
@@ -103,6 +103,7 @@ async def _session(
             group.create_task(_adopt(work)),
             group.create_task(_react(work, subscriptions, own)),
             group.create_task(work.platform.keep_keys_fresh()),
+            group.create_task(audit.keep_sealing(work)),
         ]
         if work.platform.settings.kafka_bootstrap:
             beside.append(group.create_task(_relay(work)))

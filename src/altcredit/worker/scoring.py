@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def _scorer(platform: Platform) -> AsyncIterator[Scorer]:
+async def open_scorer(platform: Platform) -> AsyncIterator[Scorer]:
     """Lend the lake's engine, the compiled queries and the champion."""
     from altcredit.pipeline.scores import Scorer
 
@@ -29,7 +29,7 @@ async def _scorer(platform: Platform) -> AsyncIterator[Scorer]:
 
 async def refresh(work: Work, payloads: list[Payload]) -> None:
     """Score what accepted batches touched, and retailers who have just consented; all that wait, at once."""
-    scorer = await work.keep(_scorer)
+    scorer = await work.keep(open_scorer)
     batch_ids = [one["batch_id"] for one in payloads if "batch_id" in one]
     retailer_ids = [retailer_id for one in payloads for retailer_id in one.get("retailer_ids", ())]
     done = await scorer.refresh(batch_ids=batch_ids, retailer_ids=retailer_ids, now=work.clock())
@@ -40,7 +40,7 @@ async def refresh(work: Work, payloads: list[Payload]) -> None:
 
 async def nightly(work: Work, _payloads: list[Payload]) -> None:
     """Compact the lake and score everybody who consented by the champion; the month's snapshot comes with it."""
-    done = await (await work.keep(_scorer)).nightly(now=work.clock())
+    done = await (await work.keep(open_scorer)).nightly(now=work.clock())
     log.info("scored_everybody", count=done.scored, seconds=_total(done.seconds))
 
 

@@ -108,6 +108,13 @@ async def stranger(guard: Installation) -> AsyncIterator[Partner]:
 
 
 @pytest.fixture(scope="session")
+async def sandbox(server: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
+    """A sandbox with the delay that it has unless an operator says otherwise."""
+    async with installed(server, tmp_path_factory.mktemp("sandbox"), environment="sandbox") as installation:
+        yield installation
+
+
+@pytest.fixture(scope="session")
 async def proxied(server: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
     """An installation behind a proxy on loopback."""
     home = tmp_path_factory.mktemp("proxied")

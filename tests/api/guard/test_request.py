@@ -187,6 +187,20 @@ async def test_another_body_under_a_used_key_is_a_conflict(partner: Partner) -> 
     assert await count(partner) == 1
 
 
+async def test_a_key_counts_for_24_hours_and_is_free_after(partner: Partner) -> None:
+    key = {"idempotency-key": "k-day"}
+    first = await partner.ask(headers=key)
+    for hours, replayed in ((23, True), (2, False)):  # together more than a day
+        async with partner.guard.platform.database.transaction() as db:
+            await db.execute(
+                "UPDATE idempotent_answer SET created_at = created_at - make_interval(hours => $2) WHERE caller = $1",
+                partner.partner_id, hours,
+            )  # fmt: skip
+        again = await partner.ask(headers=key)
+        assert (again.json() == first.json(), "idempotency-replayed" in again.headers) == (replayed, replayed)
+    assert await count(partner) == 2
+
+
 async def test_a_key_is_its_partners_own(partner: Partner, stranger: Partner) -> None:
     key = {"idempotency-key": "shared"}
     mine, theirs = await partner.ask(headers=key), await stranger.ask(headers=key, customerUuid="other")

@@ -48,6 +48,8 @@ def test_what_is_left_out_is_as_the_source_declares_it(tmp_path: Path) -> None:
         ("[scr]\nbase_url = 'ftp://x.example'", "scr.base_url"),
         ("[scr]\nbase_url = 'https://u:p@x.example'", "scr.base_url"),
         ("[scr]\nbase_url = 'https://x.example:99999'", "scr.base_url"),
+        ("[scr]\nbase_url = 'https://açaí.example'", "scr.base_url"),
+        ("[scr]\nbase_url = 'https://x y.example'", "scr.base_url"),
         ("[scr]\nbase_url = 'https://x.example?k=v'", "scr.base_url"),
         ("[scr]\nbase_url = 'https://x.example'\npath = 'scr'", "scr.path"),
         ("[scr]\nbase_url = 'https://x.example'\npath = \"/scr\\r\\nX: y\"", "scr.path"),

@@ -30,7 +30,10 @@ class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Jwks(msgspec.Struct, frozen=True, kw_only=True):
-    """A JSON Web Key Set (RFC 7517): the keys that sign tokens, will next, or did until lately."""
+    """
+    A JSON Web Key Set (RFC 7517): RS256 keys that sign tokens, will next, or did until lately; every ES256 key that
+    ever signed receipts.
+    """
 
     keys: list[dict[str, Any]]
 
@@ -54,7 +57,8 @@ async def issue_token(call: Call, asked: TokenRequest) -> TokenAnswer:
 
 
 async def jwks(call: Call, _asked: Nothing) -> Jwks:
-    return Jwks(keys=call.platform.signing.jwks()["keys"])
+    signing = call.platform.signing
+    return Jwks(keys=[*signing.jwks()["keys"], *signing.published("receipt")])
 
 
 _JWKS = Route(
@@ -62,7 +66,7 @@ _JWKS = Route(
     path="/.well-known/jwks.json",
     operation="readKeys",
     tag="Authentication",
-    summary="Public keys of access tokens",
+    summary="Public keys of access tokens and decision receipts",
     handler=jwks,
     answers=Jwks,
 )

@@ -134,12 +134,12 @@ def _malformed(details: tuple[Detail, ...]) -> Refusal:
     return RetailerIdInvalid(details=details) if details and only_the_id else BodyMalformed(details=details)
 
 
-def _asker(call: Call) -> scoring.Asker:
+def asker(call: Call) -> scoring.Asker:
     assert call.caller is not None
     return scoring.Asker(lender_id=call.caller.id, token_id=call.caller.subject.jti, request_id=call.request_id)
 
 
-async def _peek(call: Call) -> Allowance | None:
+async def peek(call: Call) -> Allowance | None:
     assert call.caller is not None
     return await scoring.peek(call.platform.database, lender_id=call.caller.id, now=call.now)
 
@@ -148,7 +148,7 @@ async def read_score(call: Call, asked: ScoreRequest) -> ScoreAnswer:
     reading = await scoring.read(
         call.platform.database,
         keyring=call.platform.keyring,
-        asker=_asker(call),
+        asker=asker(call),
         retailer_id=asked.retailer_id,
         purpose=asked.purpose,
         now=call.now,
@@ -199,7 +199,7 @@ async def read_history(call: Call, asked: HistoryRequest) -> HistoryAnswer:
     reading = await scoring.history(
         call.platform.database,
         keyring=call.platform.keyring,
-        asker=_asker(call),
+        asker=asker(call),
         retailer_id=asked.retailer_id,
         months=asked.months,
         now=call.now,
@@ -216,7 +216,7 @@ async def look_up(call: Call, asked: LookupRequest) -> LookupAnswer:
     reading = await scoring.look_up(
         call.platform.database,
         keyring=call.platform.keyring,
-        asker=_asker(call),
+        asker=asker(call),
         gstin=retailers.require_gstin(asked.gst),
         now=call.now,
     )
@@ -245,7 +245,7 @@ ROUTES = (
         credentials=(LENDER,),
         refusals=(*_READS, RetailerIdInvalid, consent.ScopeMismatch, scoring.NotScored, scoring.DataInsufficient),
         refuses_malformed=_malformed,
-        peeks=_peek,
+        peeks=peek,
         limits=LIMITS,
         links={"history": Link(operation="readHistory", parameters={"retailer_id": "/retailer_id"})},
     ),
@@ -262,7 +262,7 @@ ROUTES = (
         credentials=(LENDER,),
         refusals=(*_READS, RetailerIdInvalid, scoring.NotScored),
         refuses_malformed=_malformed,
-        peeks=_peek,
+        peeks=peek,
         limits=LIMITS,
     ),
     Route(
@@ -277,7 +277,7 @@ ROUTES = (
         answers=LookupAnswer,
         credentials=(LENDER,),
         refusals=(*_READS, retailers.GstinInvalid),
-        peeks=_peek,
+        peeks=peek,
         limits=LIMITS,
         links={"history": Link(operation="readHistory", parameters={"retailer_id": "/retailer_id"})},
     ),

@@ -30,11 +30,11 @@ class DeliveriesQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
 
 
 class AttemptItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """One try: the ``status`` that your endpoint answered, or the ``problem`` that kept it from answering."""
+    """One try: the ``status`` that your endpoint answered, null with the ``problem`` that kept it from answering."""
 
     at: Moment
+    status: int | None
     latency_ms: int
-    status: int | None = None
     problem: str | None = None
 
 

@@ -11,6 +11,7 @@ from altcredit.engine.compliance.breaches import (
     breaches,
     close_breach,
     note_told,
+    watch_breaches,
 )
 from altcredit.engine.compliance.erasure import STEPS, Certificate, Erasure, Name, Step
 from altcredit.engine.compliance.exports import (
@@ -19,8 +20,8 @@ from altcredit.engine.compliance.exports import (
     drop_expired,
     export,
     find_export,
-    ids_of,
     produce,
+    shop_of,
 )
 from altcredit.engine.compliance.operations import (
     Due,
@@ -66,9 +67,10 @@ __all__ = [
     "export",
     "find_erasure",
     "find_export",
-    "ids_of",
     "note_progress",
     "note_told",
     "produce",
     "request_erasure",
+    "shop_of",
+    "watch_breaches",
 ]

@@ -110,6 +110,14 @@ async def breaches(db: Connection, *, open_only: bool = False) -> list[Breach]:
     return await store.breaches(db, open_only=open_only)
 
 
+async def watch_breaches(db: Connection, *, now: datetime) -> list[Breach]:
+    """Announce, once each, the breaches of which somebody has not been told in time; return those."""
+    late = await store.newly_overdue(db, now=now)
+    for breach in late:
+        await _say(db, "breach.overdue", "system:schedule", breach, now)
+    return late
+
+
 async def _open(db: Connection, breach_id: str) -> Breach:
     breach = await store.breach(db, breach_id)
     if breach is None:

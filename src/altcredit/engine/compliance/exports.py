@@ -119,16 +119,16 @@ async def produce(
     return await find_export(db, keyring=keyring, export_id=export_id, now=now)
 
 
-async def ids_of(db: Connection, *, keyring: Keyring, export_id: str) -> tuple[str, ...]:
+async def shop_of(db: Connection, *, keyring: Keyring, export_id: str) -> str:
     """
-    Return all ids of the shop that an export is of, for whoever reads its ledger.
+    Return the id that now answers for the shop of an export, for whoever reads its ledger.
 
     :raises ExportUnknown:
     """
     row = await store.find_export(db, export_id)
     if row is None:
         raise ExportUnknown("There is no such export.")
-    return (await retailers.profile(db, keyring=keyring, retailer_id=row["retailer_id"])).ids
+    return (await retailers.profile(db, keyring=keyring, retailer_id=row["retailer_id"])).retailer_id
 
 
 async def drop_expired(db: Connection, *, now: datetime) -> int:

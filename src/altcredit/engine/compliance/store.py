@@ -84,6 +84,11 @@ ORDER BY closed_at IS NOT NULL, notify_by, breach_id
 NOTIFIED = """
 UPDATE breach SET board_at = coalesce(board_at, $2), principals_at = coalesce(principals_at, $3) WHERE breach_id = $1
 """
+NEWLY_OVERDUE = f"""
+UPDATE breach SET escalated_at = $1
+WHERE escalated_at IS NULL AND notify_by < $1 AND (board_at IS NULL OR principals_at IS NULL)
+RETURNING {BREACH_COLUMNS}
+"""
 CLOSE_BREACH = "UPDATE breach SET closed_at = $2, closing_note = $3 WHERE breach_id = $1 AND closed_at IS NULL"
 
 
@@ -224,3 +229,8 @@ async def notified(db: Connection, breach_id: str, *, board: datetime | None, pr
 
 async def close_breach(db: Connection, breach_id: str, *, at: datetime, note: str) -> None:
     await db.execute(CLOSE_BREACH, breach_id, at, note)
+
+
+async def newly_overdue(db: Connection, *, now: datetime) -> list[Breach]:
+    """Mark the breaches that have become overdue and were not said to be so yet; return them."""
+    return [Breach(**row) for row in await db.fetch(NEWLY_OVERDUE, now)]

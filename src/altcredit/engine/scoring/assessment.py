@@ -34,6 +34,9 @@ IN_DEFAULT_CODE = "SEVERE_OVERDUE"
 
 Insufficient = Literal["completeness", "no_payment_data"]
 
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+_decode_standing = msgspec.json.Decoder(Standing).decode
+
 
 class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     """
@@ -64,7 +67,7 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     model_sha256: str
     policy_version: str
     inputs_sha256: str
-    """Over the standing, as JSON with sorted keys."""
+    """Of :func:`inputs_of`."""
 
 
 class Inconsistent(Exception):
@@ -139,9 +142,18 @@ def decided_pd(model_pd: float, *, in_default: bool, model: ModelInfo, policy: P
     return published(pd)
 
 
+def inputs_of(standing: Standing) -> bytes:
+    """
+    Return all that an assessment was made from as JSON with sorted keys: what receipts carry the digest of.
+
+    The same standing gives the same bytes, whether its numbers came as integers or floats, and after storage too.
+    """
+    return _encode_sorted(_decode_standing(_encode_sorted(standing)))
+
+
 def inputs_sha256(standing: Standing) -> str:
-    """Return the digest of all that an assessment was made from, for receipts."""
-    return hashlib.sha256(msgspec.json.encode(standing, order="sorted")).hexdigest()
+    """Return the digest of :func:`inputs_of`, for receipts."""
+    return hashlib.sha256(inputs_of(standing)).hexdigest()
 
 
 def _reasons(standing: Standing, estimate: Estimate, *, pd: float, model: ModelInfo) -> tuple[Reason, ...]:

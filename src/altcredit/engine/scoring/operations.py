@@ -10,9 +10,10 @@ import msgspec
 from altcredit.engine import consent
 from altcredit.engine.identity import ClientInactive
 from altcredit.engine.scoring import store
-from altcredit.engine.scoring.assessment import Assessment, is_low_confidence
+from altcredit.engine.scoring.assessment import PD_HORIZON_DAYS, Assessment, inputs_of, is_low_confidence
 from altcredit.engine.scoring.limit import LimitCheck, limit_check, recommended
 from altcredit.engine.scoring.reasons import Reason
+from altcredit.engine.scoring.receipt import PUBLIC_KEYS, ModelReference, Receipt, moment, signed_bytes
 from altcredit.engine.scoring.standing import Standing
 from altcredit.runtime import outbox
 from altcredit.runtime.db import Connection, Database, Record
@@ -20,6 +21,7 @@ from altcredit.runtime.ids import new_id
 from altcredit.runtime.keys import Keyring
 from altcredit.runtime.quotas import Allowance, Quota, RateLimitExceeded, allowance
 from altcredit.runtime.refusal import Refusal
+from altcredit.runtime.signing import SigningKeys
 
 INDIA = ZoneInfo("Asia/Kolkata")
 _decode_reasons = msgspec.json.Decoder(tuple[Reason, ...]).decode
@@ -175,6 +177,72 @@ async def look_up(database: Database, *, keyring: Keyring, asker: Asker, gstin: 
     return _reading(row, now)
 
 
+async def read_receipt(database: Database, *, keyring: Keyring, asker: Asker, score_id: str, now: datetime) -> Reading:
+    """
+    Read what a receipt states of a score, under the consent rules of a history. Raises as :func:`read`.
+
+    A score that is not there, and one of a retailer who did not consent to this lender, give the same outcome.
+    """
+    owner = await store.owner(database, score_id) or ""
+    key = consent.head_key(keyring, owner, asker.lender_id)
+    today = now.astimezone(INDIA).date()
+    row = await store.read_receipt(database, *_common(asker, key, now), score_id, owner, today)
+    return _reading(row, now)
+
+
+async def issue_receipt(
+    database: Database, *, signing: SigningKeys, asker: Asker, row: Record, address: str, now: datetime
+) -> tuple[Receipt, bytes]:
+    """
+    Return the receipt of a successful reading and its signature: as it was first given to this lender, or a new one.
+
+    ``address`` is that of this installation, without a path. What was signed once is kept, and so outlives its key.
+    """
+    if row["record"] is not None:
+        return msgspec.json.decode(row["record"], type=Receipt), row["signature"]
+    low = is_low_confidence(reduced_confidence=row["reduced_confidence"], freshness_days=row["freshness_days"] or 0)
+    key_id = signing.active("receipt")
+    receipt = Receipt(
+        score_id=row["score_id"],
+        retailer_id=row["retailer_id"],
+        lender_id=asker.lender_id,
+        altscore=row["altscore"],
+        risk_band=row["risk_band"],
+        probability_of_default=row["pd"],
+        pd_horizon_days=PD_HORIZON_DAYS,
+        recommended_limit_inr=recommended(row["base_limit_inr"], row["max_limit_inr"], low, row["overdue_inr"]),
+        base_limit_inr=row["base_limit_inr"],
+        lender_cap_inr=row["max_limit_inr"],
+        overdue_inr=row["overdue_inr"],
+        low_confidence=low,
+        reason_codes=tuple(one.code for one in _decode_reasons(row["reasons"])),
+        model=ModelReference(version=row["score_version"], sha256=row["model_sha256"]),
+        policy_version=row["policy_version"],
+        inputs_sha256=row["inputs_sha256"],
+        consent_id=row["consent_id"],
+        scored_at=moment(row["scored_at"]),
+        issued_at=moment(now),
+        key_id=key_id,
+        public_keys=address + PUBLIC_KEYS,
+    )
+    record = signed_bytes(receipt)
+    _, signature = signing.sign("receipt", record)
+    kept, signature = await store.keep_receipt(database, receipt.score_id, asker.lender_id, record, signature, now)
+    return msgspec.json.decode(kept, type=Receipt), signature
+
+
+async def inputs(db: Connection, *, score_id: str) -> bytes:
+    """
+    Return what a score was made from, as the bytes whose digest its receipt carries, for the operator.
+
+    :raises NotScored: there is no such score.
+    """
+    found = await store.standing(db, score_id)
+    if found is None:
+        raise NotScored(f"There is no score {score_id}")
+    return inputs_of(msgspec.json.decode(found, type=Standing))
+
+
 async def peek(database: Database, *, lender_id: str, now: datetime) -> Allowance | None:
     """Return what a lender has left, without counting."""
     row = await store.peek(database, lender_id, _MINUTE.start(now), _DAY.start(now))
@@ -238,12 +306,11 @@ async def withdraw(db: Connection, *, retailer_ids: Sequence[str]) -> None:
 
 
 async def add_access_partitions(db: Connection, *, today: date, months_ahead: int = 2) -> None:
-    """Create the access log's partitions of the coming months."""
-    start = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
-    for _ in range(months_ahead):
-        end = (start + timedelta(days=32)).replace(day=1)
-        await store.add_access_partition(db, start, end)
-        start = end
+    """Create the access log's partitions of this month and the coming ones. Doing it again changes nothing."""
+    month = today.replace(day=1)
+    for _ in range(months_ahead + 1):
+        await store.add_access_partition(db, month)
+        month = (month + timedelta(days=32)).replace(day=1)
 
 
 def _per_minute(limit: int) -> Quota:

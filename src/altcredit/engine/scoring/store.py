@@ -2,9 +2,9 @@
 The SQL of scores.
 
 A read is ONE statement: it counts the quota, looks the consent up, fetches the score, judges, and writes the access
-row, for every outcome, refusals too. It therefore reads tables of other capabilities (client, denied_token,
-consent_head, distributor_feed); what is read of them is theirs to change only together with this statement, and a test
-prepares it against the migrated schema.
+row, for every outcome, refusals too, which it also hands to the sealer of the audit log. It therefore uses tables of
+other capabilities (client, denied_token, consent_head, distributor_feed, audit_unsealed); they are theirs to change
+only together with this statement, and a test prepares it against the migrated schema.
 """
 
 from collections.abc import Sequence
@@ -45,6 +45,9 @@ _LOG = """
     INSERT INTO score_access (at, lender_id, operation, requested_id, retailer_id, purpose, outcome, consent_id,
                               score_id, request_id)
     SELECT $6, $1, '{operation}', {requested}, retailer_id, {purpose}, outcome, consent_id, score_id, $7 FROM judged
+    RETURNING at, access_id
+), unsealed AS (
+    INSERT INTO audit_unsealed (log, at, row_id) SELECT 'score_access', at, access_id FROM logged
 )
 SELECT * FROM judged
 """
@@ -132,6 +135,49 @@ LOOK_UP = (
 """
     + _LOG.format(operation="lookup", requested="$8::text", purpose="NULL")
 )
+# $8 score id, $9 whose score that is ('' where there is none such), $10 today in India. The age of the feed counts for
+# the current score; what it was when an older one was made is not known any more.
+READ_RECEIPT = (
+    _CALLER_AND_QUOTA
+    + """
+, found AS (
+    SELECT quota.*, head.retailer_id AS head_retailer_id, head.consent_id, a.retailer_id, a.score_id, a.scored_at,
+           a.altscore, a.risk_band, a.pd, a.base_limit_inr, a.overdue_inr, a.reasons::text AS reasons,
+           a.reduced_confidence, a.score_version, a.model_sha256, a.policy_version, a.inputs_sha256,
+           CASE WHEN s.score_id = a.score_id THEN fresh.days END AS freshness_days,
+           r.record, r.signature
+    FROM quota
+    LEFT JOIN LATERAL (
+        SELECT retailer_id, (SELECT c FROM unnest(consent_ids, expires_at) AS u (c, at) WHERE at > $6 LIMIT 1)
+            AS consent_id
+        FROM consent_head WHERE head_key = $5
+    ) head ON true
+    LEFT JOIN assessment a ON a.retailer_id = $9 AND a.score_id = $8 AND head.consent_id IS NOT NULL
+    LEFT JOIN score_receipt r ON r.score_id = a.score_id AND r.lender_id = $1
+    LEFT JOIN current_score s ON s.retailer_id = head.retailer_id AND head.consent_id IS NOT NULL
+    LEFT JOIN LATERAL (
+        SELECT greatest($10::date - min(watermark), 0) AS days FROM distributor_feed
+        WHERE distributor_id = ANY (a.feed)
+    ) fresh ON true
+), judged AS (
+    SELECT found.*, CASE
+        WHEN exceeded THEN 'RATE_LIMIT_EXCEEDED'
+        WHEN consent_id IS NULL OR score_id IS NULL THEN 'CONSENT_NOT_GRANTED'
+        WHEN altscore IS NULL THEN 'DATA_INSUFFICIENT'
+        ELSE 'OK' END AS outcome
+    FROM found
+)
+"""
+    + _LOG.format(operation="receipt", requested="$8::text", purpose="NULL")
+)
+OWNER = "SELECT retailer_id FROM assessment WHERE score_id = $1"
+STANDING = "SELECT standing::text FROM assessment WHERE score_id = $1"
+# Whoever comes first issues it; everybody is given that one.
+KEEP_RECEIPT = """
+INSERT INTO score_receipt (score_id, lender_id, record, signature, issued_at) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (score_id, lender_id) DO UPDATE SET score_id = EXCLUDED.score_id
+RETURNING record, signature
+"""
 PEEK = """
 SELECT c.minute_limit, c.day_limit,
        coalesce((SELECT taken FROM quota_minute WHERE subject = 'score|' || $1 AND window_start = $2), 0)
@@ -217,9 +263,7 @@ RECORDED = """
 SELECT score_id, retailer_id, scored_at, altscore, risk_band, pd, reasons::text AS reasons, insufficient, score_version
 FROM assessment WHERE score_id = ANY ($1)
 """
-ACCESS_PARTITION = """
-CREATE TABLE IF NOT EXISTS score_access_{month} PARTITION OF score_access FOR VALUES FROM ('{start}') TO ('{end}')
-"""
+ADD_ACCESS_PARTITION = "SELECT score_access_partition($1)"
 
 
 async def read(database: Database, *args: Any) -> Record | None:
@@ -232,6 +276,26 @@ async def read_history(database: Database, *args: Any) -> Record | None:
 
 async def look_up(database: Database, *args: Any) -> Record | None:
     return await database.reads.fetchrow(LOOK_UP, *args)
+
+
+async def read_receipt(database: Database, *args: Any) -> Record | None:
+    return await database.reads.fetchrow(READ_RECEIPT, *args)
+
+
+async def owner(database: Database, score_id: str) -> str | None:
+    found: str | None = await database.reads.fetchval(OWNER, score_id)
+    return found
+
+
+async def standing(db: Connection, score_id: str) -> str | None:
+    found: str | None = await db.fetchval(STANDING, score_id)
+    return found
+
+
+async def keep_receipt(database: Database, *args: Any) -> tuple[bytes, bytes]:
+    row = await database.reads.fetchrow(KEEP_RECEIPT, *args)
+    assert row is not None
+    return row["record"], row["signature"]
 
 
 async def peek(database: Database, client_id: str, minute: datetime, day: datetime) -> Record | None:
@@ -287,10 +351,6 @@ async def withdraw(db: Connection, retailer_ids: Sequence[str]) -> None:
     await db.execute(WITHDRAW, list(retailer_ids))
 
 
-async def add_access_partition(db: Connection, start: date, end: date) -> None:
-    await db.execute(ACCESS_PARTITION.format(month=start.strftime("%Y_%m"), start=start, end=end))
-
-
 async def forget(db: Connection, retailer_ids: list[str]) -> tuple[int, int, int]:
     """Delete and strip as erasure does; return snapshots deleted, assessments deleted, and those that stay."""
     await db.execute(WITHDRAW, retailer_ids)
@@ -312,3 +372,7 @@ async def accesses(db: Connection, retailer_ids: list[str]) -> list[Record]:
 
 def _count(done: str) -> int:
     return int(done.rsplit(" ", 1)[1])
+
+
+async def add_access_partition(db: Connection, month: date) -> None:
+    await db.execute(ADD_ACCESS_PARTITION, month)

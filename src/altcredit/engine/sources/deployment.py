@@ -22,6 +22,7 @@ from altcredit.runtime.strict_json import misfits
 _CREDENTIAL = re.compile(r"(?:(?P<scheme>[A-Za-z]+) )?(?P<kind>env|file):(?P<name>.+)")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+_AUTHORITY = re.compile(r"[A-Za-z0-9.:\[\]_-]+")
 _PATH = re.compile(r"/[\x21-\x7e]*")
 _OURS = frozenset({"host", "content-length", "content-type", "accept", "connection", "transfer-encoding"})
 _QUESTION_FIELDS = ("cpf", "zip_code", "phone", "device_id", "authorisation")
@@ -142,8 +143,8 @@ def _address_flaws(terms: Terms, production: bool) -> list[tuple[str, str]]:
         usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
     except ValueError:
         usable = False
-    if not usable or url.username is not None or url.query or url.fragment:
-        return [("base_url", "must be https://host[:port][/path] without credentials and query")]
+    if not usable or not _AUTHORITY.fullmatch(url.netloc) or url.query or url.fragment:
+        return [("base_url", "must be https://host[:port][/path] in ASCII, without credentials and query")]
     if url.scheme == "http" and production:
         flaws.append(("base_url", "plain http is not for production"))
     if url.scheme == "http" and (terms.ca_file or terms.cert_file):

@@ -110,7 +110,7 @@ def _reply(came: Connection) -> Reply:
     if came.end == "malformed":
         raise Broken("its answer is not HTTP", again=False)
     if came.end != "complete":
-        raise _hung_up(came)
+        raise Broken("it hung up amid its answer") if came.heard else _Stale("it hung up without an answer")
     retry_after = None
     for written, value in came.headers:
         name = written.lower()
@@ -119,14 +119,6 @@ def _reply(came: Connection) -> Reply:
         elif name == b"content-encoding" and value.lower() != b"identity":
             raise Broken("its answer is compressed, which was not asked for", again=False)
     return Reply(came.status, came.body, retry_after)
-
-
-def _hung_up(came: Connection) -> Broken:
-    if came.heard:
-        return Broken("it hung up amid its answer")
-    if isinstance(came.lost_by, ssl.SSLError):  # as where it wants another client certificate, or one at all
-        return _Stale(f"no TLS connection ({came.lost_by.reason})")
-    return _Stale("it hung up without an answer")
 
 
 def head(target: str, authority: str, headers: tuple[tuple[str, str], ...]) -> bytes:

@@ -78,7 +78,8 @@ def rehearsal(application: Application, *, environment: Environment) -> Rehearsa
 
     The sandbox knows an outcome for every CPF, development for the published ones alone, production for none. A
     filtered one is filtered with ``costSavingEnabled`` only, and an ordinary application without. What the customer
-    desires caps an approved limit, as it does in earnest.
+    desires caps an approved limit; less than R$200, which in earnest would be a rejection, does not: a published CPF
+    does as published, whatever is desired.
     """
     if environment == "production":
         return None

@@ -74,6 +74,7 @@ CREATE TABLE breach (
     notify_by      timestamptz NOT NULL,
     board_at       timestamptz,
     principals_at  timestamptz,
+    escalated_at   timestamptz,
     closed_at      timestamptz,
     closing_note   text,
     CHECK (occurred_at <= aware_at),

@@ -68,7 +68,7 @@ def compact(lake: Lake, snapshot: Snapshot, *, rebuild: bool = False, report: Re
     started = time.perf_counter()
     folder = lake.root / "silver" / f"{snapshot.base_version}-{snapshot.version}{'-rebuild' if rebuild else ''}"
     made: list[LakeFile] = []
-    with _alone(lake), lake.session() as session:
+    with alone(lake), lake.session() as session:
         plan = _plan(session, lake, snapshot, folder, rebuild)
         done = 0
         for number, group in enumerate(plan.groups):
@@ -81,7 +81,7 @@ def compact(lake: Lake, snapshot: Snapshot, *, rebuild: bool = False, report: Re
 
 def finish(lake: Lake, made: Compacted, *, base_version: int, listed: Collection[str]) -> None:
     """Tidy up after a compaction: files that did not get listed, plans, and what older bases left undone."""
-    with _alone(lake):
+    with alone(lake):
         for file in made.files:
             if file.path not in listed:
                 lake.path(file.path).unlink(missing_ok=True)
@@ -94,7 +94,7 @@ def finish(lake: Lake, made: Compacted, *, base_version: int, listed: Collection
 
 
 @contextmanager
-def _alone(lake: Lake) -> Iterator[None]:
+def alone(lake: Lake) -> Iterator[None]:
     """Let one compaction at a time work on a lake; the lock goes with the process that holds it."""
     path = lake.root / "silver" / ".lock"
     path.parent.mkdir(parents=True, exist_ok=True)

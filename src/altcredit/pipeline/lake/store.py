@@ -37,9 +37,25 @@ LISTED = "SELECT path FROM lake_file WHERE path = ANY($1::text[])"
 GARBAGE = """
 SELECT f.file_id, f.path FROM lake_removed r JOIN lake_file f USING (file_id) WHERE r.removed_at < $1 ORDER BY f.file_id
 """
+REMOVED_UNTIL = "SELECT count(*) FROM lake_removed WHERE removed_at <= $1"
 FORGET = """
 WITH gone AS (DELETE FROM lake_removed WHERE file_id = ANY($1::bigint[]) RETURNING file_id)
 DELETE FROM lake_file USING gone WHERE lake_file.file_id = gone.file_id
+"""
+ERASABLE = f"""
+SELECT {COLUMNS} FROM lake_file WHERE removed_version IS NULL
+  AND (kind IN ('base', 'index') OR (layer = 'bronze' AND distributor_id = ANY($1::text[])))
+ORDER BY added_version, file_id
+"""
+REPLACE = """
+UPDATE lake_file SET path = $3, rows = $4, bytes = $5, sha256 = $6
+WHERE file_id = $1 AND path = $2 AND removed_version IS NULL RETURNING file_id
+"""
+TOMBSTONE = """
+INSERT INTO lake_file
+    (layer, kind, path, rows, bytes, sha256, distributor_id, batch_id, created_at, added_version, removed_version)
+SELECT layer, kind, $2, $3, $4, $5, distributor_id, batch_id, $7, $6, $6 FROM lake_file WHERE file_id = $1
+RETURNING file_id
 """
 OLD_NORMS = "SELECT file_id FROM lake_file WHERE kind = 'norms' AND removed_version IS NULL"
 
@@ -149,3 +165,36 @@ async def garbage(db: Connection, *, removed_before: datetime) -> list[tuple[int
 async def forget(db: Connection, *, file_ids: Sequence[int]) -> None:
     """Drop files from the manifest for good, after they have gone from disk."""
     await db.execute(FORGET, list(file_ids))
+
+
+async def erasable(db: Connection, *, distributor_ids: Sequence[str]) -> tuple[LakeFile, ...]:
+    """Return the files that may hold rows of a shop: bronze of the distributors that name it, and all of silver."""
+    return tuple(LakeFile(**dict(row)) for row in await db.fetch(ERASABLE, list(distributor_ids)))
+
+
+async def replace(db: Connection, *, files: Sequence[tuple[LakeFile, LakeFile]], now: datetime) -> list[LakeFile]:
+    """
+    Put files (second of each pair) in the place of others, in every version of the manifest; return those that took it.
+
+    A place is not another file: it keeps its version, so that the order of arrival, and what is newer than the base,
+    stay what they were, and no earlier version leads back to what was rewritten. The old file is listed as removed, for
+    the readers that hold it now. The base counts as moved: a compaction that began with the old files is given up.
+    A file that has left the list meanwhile takes nothing.
+    """
+    version: int = await db.fetchval(BUMP)
+    taken = []
+    for old, new in files:
+        if await db.fetchval(REPLACE, old.file_id, old.path, new.path, new.rows, new.bytes, new.sha256) is None:
+            continue
+        gone = await db.fetchval(TOMBSTONE, old.file_id, old.path, old.rows, old.bytes, old.sha256, version, now)
+        await db.execute(MARK_REMOVED, [gone], now)
+        taken.append(new)
+    base = await db.fetchrow(BASE, version)
+    await db.execute(ADD_BASE, version, base["covers"] if base else 0, now)
+    return taken
+
+
+async def removed_until(db: Connection, *, at: datetime) -> int:
+    """Return how many files that were off the list by a time are still on disk."""
+    count: int = await db.fetchval(REMOVED_UNTIL, at)
+    return count
