@@ -30,10 +30,6 @@ FAILED, USAGE, REFUSED, INTERRUPTED = 1, 2, 3, 130
 
 Role = Callable[[Settings], None]
 
-# In the order of the help page.
-_GROUPS = (clients, partners, keys, governance, audit, pipeline, sources, underwriting, jobs, database, doctor, demo)
-
-
 # In the order in which the help lists them.
 _GROUPS = (
     admin,
@@ -46,6 +42,7 @@ _GROUPS = (
     pipeline,
     sources,
     underwriting,
+    jobs,
     database,
     doctor,
     demo,

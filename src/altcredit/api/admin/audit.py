@@ -49,7 +49,7 @@ class _Position(msgspec.Struct, frozen=True, array_like=True):
     """Where a page ends."""
 
     at: datetime
-    event_id: Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+    event_id: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 def _packed(last: audit.AuditEvent) -> str:

@@ -2,7 +2,7 @@
 
 from altcredit.api.refusals import Error
 from altcredit.api.staff.credentials import OriginForeign
-from altcredit.engine import consent, delivery, identity, registry, underwriting
+from altcredit.engine import compliance, consent, delivery, grievances, identity, registry, retailers, underwriting
 from altcredit.runtime.certificates import CsrInvalid
 from altcredit.runtime.refusal import Refusal
 
@@ -21,9 +21,11 @@ OF_STAFF: dict[type[Refusal], Error] = {
     ),
     identity.AssertionStale: Error(403, "ASSERTION_STALE", "The key's assertion is more than a minute old."),
 }
+_SECOND = Error(403, "SECOND_PERSON_NEEDED", "You have signed; somebody else must sign too.")
 ERRORS: dict[type[Refusal], Error] = {
     **OF_STAFF,
-    registry.SecondPersonNeeded: Error(403, "SECOND_PERSON_NEEDED", "You have signed; somebody else must sign too."),
+    registry.SecondPersonNeeded: _SECOND,
+    identity.SecondPersonNeeded: _SECOND,
     # 400: it does not fit
     identity.IdInvalid: Error(400, "INVALID_ID", "The id has not the form of such an id."),
     identity.LimitInvalid: Error(400, "INVALID_LIMIT", "A limit is a whole number from 0 to 2147483647."),
@@ -33,6 +35,7 @@ ERRORS: dict[type[Refusal], Error] = {
     delivery.EndpointRefused: Error(
         400, "CALLBACK_REFUSED", "Callbacks may not go there, or the test event was not answered with 2xx."
     ),
+    compliance.BreachInvalid: Error(400, "BREACH_INVALID", "The breach cannot be as described; see the details."),
     underwriting.VerdictImpossible: Error(400, "VERDICT_IMPOSSIBLE", "This verdict does not fit this application."),
     # 404: there is none
     identity.DistributorUnknown: Error(404, "DISTRIBUTOR_UNKNOWN", "There is no such distributor."),
@@ -42,7 +45,16 @@ ERRORS: dict[type[Refusal], Error] = {
     registry.ModelUnknown: Error(404, "MODEL_UNKNOWN", "There is no such model."),
     consent.ConsentUnknown: Error(404, "CONSENT_UNKNOWN", "There is no such consent."),
     underwriting.ReviewUnknown: Error(404, "REVIEW_UNKNOWN", "There is no such open review."),
+    grievances.CaseUnknown: Error(404, "GRIEVANCE_UNKNOWN", "There is no such grievance."),
+    retailers.RetailerUnknown: Error(404, "RETAILER_UNKNOWN", "There is no such retailer."),
+    compliance.ErasureUnknown: Error(404, "ERASURE_UNKNOWN", "There is no erasure of such a retailer."),
+    compliance.BreachUnknown: Error(404, "BREACH_UNKNOWN", "There is no such breach."),
     # 409: not as things are
+    grievances.CaseClosed: Error(409, "GRIEVANCE_CLOSED", "The grievance is resolved."),
+    grievances.NotUnderReview: Error(409, "NOT_UNDER_REVIEW", "Take the case up first: a person must review it."),
+    grievances.RescorePending: Error(409, "RESCORE_PENDING", "The correction has not reached a new score yet."),
+    compliance.BreachClosed: Error(409, "BREACH_CLOSED", "The breach is closed."),
+    compliance.BreachNotNotified: Error(409, "NOT_NOTIFIED", "Tell the Board and the people concerned first."),
     identity.IdTaken: Error(409, "ID_TAKEN", "The id is in use already."),
     delivery.SecretsMissing: Error(409, "SECRETS_MISSING", "The partner has no webhook secret yet."),
     registry.AlreadyChampion: Error(409, "ALREADY_CHAMPION", "The model is the champion already."),

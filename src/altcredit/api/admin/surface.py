@@ -3,7 +3,18 @@
 import msgspec
 
 from altcredit.api import openapi
-from altcredit.api.admin import audit, clients, consents, distributors, models, partners, reviews
+from altcredit.api.admin import (
+    audit,
+    breaches,
+    clients,
+    consents,
+    distributors,
+    grievances,
+    models,
+    partners,
+    retailers,
+    reviews,
+)
 from altcredit.api.admin.errors import ERRORS
 from altcredit.api.contract import Call, Nothing, Raw, Route
 from altcredit.api.refusals import Errors
@@ -18,6 +29,9 @@ OPERATIONS = (
     *models.ROUTES,
     *consents.ROUTES,
     *reviews.ROUTES,
+    *grievances.ROUTES,
+    *retailers.ROUTES,
+    *breaches.ROUTES,
     *audit.ROUTES,
 )
 

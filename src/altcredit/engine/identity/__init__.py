@@ -140,6 +140,7 @@ from altcredit.engine.identity.people.staff import (
 )
 from altcredit.engine.identity.people.store import list_staff
 from altcredit.engine.identity.permissions import PERMISSION_TABLE, PERMISSIONS, ROLES, Permission, Role
+from altcredit.engine.identity.signatures.operations import SIGNATURE_LASTS, sign_with
 from altcredit.engine.identity.store import (
     distributor_names,
     is_active,
@@ -155,6 +156,7 @@ __all__ = [
     "PERMISSION_TABLE",
     "ROLES",
     "SCOPES",
+    "SIGNATURE_LASTS",
     "AccessToken",
     "AddressesInvalid",
     "AdminExists",
@@ -281,6 +283,7 @@ __all__ = [
     "set_staff_roles",
     "set_staff_status",
     "sign_out",
+    "sign_with",
     "sp_metadata",
     "staff_by_session",
     "verify_payload_signature",

@@ -1,0 +1,242 @@
+"""What nobody may do alone: promote a model, erase a retailer. Rollback takes one person and one step."""
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.api.admin.conftest import Desk, Desks
+from tests.api.conftest import PURPOSE, Installation
+
+from altcredit.engine import compliance, identity, registry
+from altcredit.engine.identity.people import sessions
+from altcredit.engine.registry import Comparison, Interval
+from altcredit.runtime import ids
+
+PRODUCT: registry.Product = "guard_screen"
+GOOD = Comparison(
+    shops=5_000,
+    bad_shops=500,
+    auc_difference=Interval(value=0.01, low=0.0, high=0.02),
+    calibration_slope=Interval(value=1.0, low=0.95, high=1.05),
+    band_bad_rates={},
+    two_band_moves=0.0,
+    band_flips=0.0,
+    mean_score_move=0.0,
+    limit_change=0,
+    score_psi=0.01,
+    psi_alert=0.1,
+    champion_is_expert=False,
+)
+
+
+async def candidate(altscore: Installation, comparison: Comparison | None = GOOD) -> str:
+    """Register a model that may become champion, as far as the gate is concerned."""
+    version = ids.new_id("v").replace("_", "-")
+    card = {"version": version, "product": PRODUCT, "kind": "xgboost", "data_origin": "ledgers"}
+    now = datetime.now(UTC)
+    async with altscore.platform.database.transaction() as db:
+        await registry.register(
+            db, card=card, path=version, sha256=ids.new_secret(), key_id="k", signature=b"s",
+            environment="development", actor="test", now=now,
+        )  # fmt: skip
+        holder = await champion(altscore)
+        if holder is not None and comparison is not None:
+            await registry.record_comparison(
+                db, version=version, against=holder, comparison=comparison, actor="test", now=now
+            )
+    return version
+
+
+async def champion(altscore: Installation) -> str | None:
+    async with altscore.platform.database.transaction() as db:
+        held = await registry.list_versions(db, product=PRODUCT)
+    return next((one.version for one in held if "champion" in one.aliases), None)
+
+
+async def promoted(desk: Desks, version: str) -> None:
+    for who in [await desk("model_owner"), await desk("model_owner")]:
+        answer = await who.post("/models/promote", version=version, key="models.promote")
+        assert answer.status_code in (200, 202), answer.text
+
+
+async def erased(altscore: Installation, retailer_id: str) -> bool:
+    async with altscore.platform.database.transaction() as db:
+        found = await compliance.erasures(db)
+    return any(retailer_id in one.retailer_ids for one in found)
+
+
+def code(answer: httpx2.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+async def test_a_model_is_promoted_by_two_people_and_the_log_names_both(altscore: Installation, desk: Desks) -> None:
+    asha, bela = await desk("model_owner"), await desk("admin")
+    version = await candidate(altscore)
+    before = await champion(altscore)
+    first = await asha.post("/models/promote", version=version, key="models.promote", reason="better on Diwali")
+    assert (first.status_code, first.json()["status"]) == (202, "pending_second_person")
+    assert await champion(altscore) == before
+    again = await asha.post("/models/promote", version=version, key="models.promote")
+    assert code(again) == (403, "SECOND_PERSON_NEEDED")
+    second = await bela.post("/models/promote", version=version, key="models.promote")
+    assert second.status_code == 200, second.text
+    assert second.json()["promoted_by"] == [asha.who.actor, bela.who.actor]
+    assert await champion(altscore) == version
+    (carried_out,) = await bela.recorded("promoteModel")
+    assert carried_out.details["before"] == {"aliases": []}
+    assert carried_out.details["after"] == {"aliases": ["champion"]}
+    assert carried_out.details["roles"] == ["admin"]
+    refused, asked = await asha.recorded("promoteModel")
+    assert refused.details["refused"] == "SecondPersonNeeded"
+    assert (asked.details["pending"], asked.details["reason"]) == (True, "better on Diwali")
+    assert code(await asha.post("/models/promote", version=version, key="models.promote")) == (409, "ALREADY_CHAMPION")
+
+
+async def test_the_gate_holds_for_two_people_too(altscore: Installation, desk: Desks) -> None:
+    await promoted(desk, await candidate(altscore))
+    owner = await desk("model_owner")
+    version = await candidate(altscore, comparison=None)
+    assert code(await owner.post("/models/promote", version=version, key="models.promote")) == (409, "NOT_COMPARED")
+    assert code(await owner.post("/models/promote", version="none", key="models.promote")) == (404, "MODEL_UNKNOWN")
+
+
+async def test_a_rollback_is_one_step_of_one_person_in_seconds(altscore: Installation, desk: Desks) -> None:
+    old, ops = await candidate(altscore), await desk("ops")
+    await promoted(desk, old)
+    new = await candidate(altscore)
+    await promoted(desk, new)
+    started = time.perf_counter()
+    back = await ops.post("/models/rollback", product=PRODUCT, reason="drift")
+    async with altscore.platform.database.transaction() as db:
+        in_office, _, _ = await registry.champion_artefact(db, product=PRODUCT)
+    assert time.perf_counter() - started < 10
+    assert (back.status_code, back.json()["version"], in_office) == (200, old, old)
+    (row,) = await ops.recorded("rollBackModel")
+    assert (row.details["before"], row.details["after"]) == ({"champion": new}, {"champion": old})
+    listed = (await ops.get("/models", product=PRODUCT)).json()["models"]
+    assert [one["version"] for one in listed if "champion" in one["aliases"]] == [old]
+
+
+async def test_a_signature_is_for_this_request_and_this_action_once(altscore: Installation, desk: Desks) -> None:
+    owner, version, other = await desk("model_owner"), await candidate(altscore), await candidate(altscore)
+    assert code(await owner.post("/models/promote", version=version)) == (403, "ASSERTION_MISSING")
+    wrong_action = await owner.post("/models/promote", version=version, key="models.rollback")
+    assert code(wrong_action) == (403, "ASSERTION_INVALID")
+    raw = json.dumps({"version": version, "reason": "as asked"}).encode()
+    shown = {"content-type": "application/json", "x-key-assertion": await owner.who.assertion("models.promote", raw)}
+    changed = raw.replace(version.encode(), other.encode())
+    for content, expected in ((changed, "ASSERTION_INVALID"), (raw, None), (raw, "ASSERTION_INVALID")):
+        answer = await owner.client.post("/v1/admin/models/promote", content=content, headers=shown)
+        assert answer.status_code == (202 if expected is None else 403)
+        assert expected is None or code(answer) == (403, expected)
+    another = await desk("model_owner")
+    stolen = {**shown, "x-key-assertion": await owner.who.assertion("models.promote", raw)}
+    assert (await another.client.post("/v1/admin/models/promote", content=raw, headers=stolen)).status_code == 403
+
+
+async def test_a_retailer_is_erased_by_two_people_at_once_and_by_schedule(altscore: Installation, desk: Desks) -> None:
+    shop, lender = await altscore.shop(), await altscore.lender()
+    await altscore.consent(shop, lender.client_id)
+    await altscore.score(shop)
+    dpo, legal = await desk("dpo"), await desk("legal")
+    where = f"/retailers/{shop.retailer_id}/erasure"
+    asked: dict[str, Any] = {"retailer_id": shop.retailer_id, "key": "retailers.erase"}
+    async with await altscore.signed_in(lender) as client:
+        body = {"retailer_id": shop.retailer_id, "purpose": PURPOSE}
+        first = await dpo.put(where, **asked, reason="letter of 3 March")
+        assert (first.status_code, first.json()["requested_by"]) == (202, dpo.who.actor)
+        assert (await client.post("/v1/score", json=body)).status_code == 200
+        assert code(await dpo.put(where, **asked)) == (403, "SECOND_PERSON_NEEDED")
+        second = await legal.put(where, **asked)
+        assert second.status_code == 200, second.text
+        assert code(await client.post("/v1/score", json=body)) == (403, "CONSENT_NOT_GRANTED")
+    erasure = second.json()
+    assert (erasure["requested_by"], erasure["approved_by"]) == (dpo.who.actor, legal.who.actor)
+    days = datetime.fromisoformat(erasure["due_at"]) - datetime.fromisoformat(erasure["requested_at"])
+    assert days.days == 30
+    assert [one["step"] for one in erasure["steps"] if one["done_at"]] == ["halt"]
+    assert (await dpo.get(where)).json()["status"] == "in_progress"
+    listed = (await legal.get("/erasures", open="true")).json()["erasures"]
+    assert erasure["erasure_id"] in [one["erasure_id"] for one in listed]
+    assert code(await dpo.get(f"/retailers/{shop.retailer_id}/export")) == (404, "RETAILER_UNKNOWN")
+
+
+async def test_the_key_signs_for_the_retailer_that_the_path_names(altscore: Installation, desk: Desks) -> None:
+    one, other, dpo = await altscore.shop(), await altscore.shop(), await desk("dpo")
+    swapped = await dpo.put(
+        f"/retailers/{one.retailer_id}/erasure", retailer_id=other.retailer_id, key="retailers.erase"
+    )
+    assert (swapped.status_code, swapped.json()["error"]["details"][0]["path"]) == (400, "$.retailer_id")
+    nobody = await dpo.put(
+        "/retailers/ret_00000000deadbeef/erasure", retailer_id="ret_00000000deadbeef", key="retailers.erase"
+    )
+    assert code(nobody) == (404, "RETAILER_UNKNOWN")
+
+
+async def test_the_signature_of_somebody_suspended_since_counts_no_more(altscore: Installation, desk: Desks) -> None:
+    shop, dpo, legal = await altscore.shop(), await desk("dpo"), await desk("legal")
+    where, asked = f"/retailers/{shop.retailer_id}/erasure", {"retailer_id": shop.retailer_id}
+    assert (await dpo.put(where, key="retailers.erase", **asked)).status_code == 202
+    async with altscore.platform.database.transaction() as db:
+        await db.execute("UPDATE staff SET status = 'suspended' WHERE staff_id = $1", dpo.who.staff_id)
+    assert (await legal.put(where, key="retailers.erase", **asked)).status_code == 202
+    assert not await erased(altscore, shop.retailer_id)
+
+
+# One person, whatever they send in whatever order
+
+
+async def _signs_in_again(person: Desk) -> None:
+    """Another session of the same person, as after fifteen minutes."""
+    who, platform = person.who, person.altscore.platform
+    async with platform.database.transaction() as db:
+        key_id = await db.fetchval("SELECT key_id FROM staff_key WHERE staff_id = $1", who.staff_id)
+        issued = await sessions.open_session(
+            db, keyring=platform.keyring, member=who.member, key_id=key_id, now=datetime.now(UTC)
+        )
+    who.session, who.token = issued.session, issued.token
+    person.client.headers["authorization"] = f"Bearer {issued.token}"
+
+
+async def _other_request_id(person: Desk) -> None:
+    person.client.headers["x-request-id"] = ids.new_id("req")
+
+
+Step = Callable[[Desk, str, str], Awaitable[Any]]
+STEPS: dict[str, Step] = {
+    "promote": lambda p, v, _: p.post("/models/promote", version=v, key="models.promote"),
+    "promote, for another reason": lambda p, v, _: p.post(
+        "/models/promote", version=v, key="models.promote", reason="really"
+    ),
+    "promote, without a key": lambda p, v, _: p.post("/models/promote", version=v),
+    "promote, by the key of an erasure": lambda p, v, _: p.post("/models/promote", version=v, key="retailers.erase"),
+    "roll back": lambda p, _v, _r: p.post("/models/rollback", product=PRODUCT),
+    "erase": lambda p, _, r: p.put(f"/retailers/{r}/erasure", retailer_id=r, key="retailers.erase"),
+    "erase, for another reason": lambda p, _, r: p.put(
+        f"/retailers/{r}/erasure", retailer_id=r, key="retailers.erase", reason="really"
+    ),
+    "erase, without a key": lambda p, _, r: p.put(f"/retailers/{r}/erasure", retailer_id=r),
+    "sign in again": lambda p, _v, _r: _signs_in_again(p),
+    "another request id": lambda p, _v, _r: _other_request_id(p),
+}
+EVERY_ROLE = identity.ROLES
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=15))
+async def test_no_sequence_of_calls_by_one_person_promotes_a_model_or_erases_a_retailer(
+    altscore: Installation, desk: Desks, steps: list[str]
+) -> None:
+    person, shop = await desk(*EVERY_ROLE), await altscore.shop()
+    version = await candidate(altscore)
+    for step in steps:
+        answer = await STEPS[step](person, version, shop.retailer_id)
+        assert answer is None or answer.status_code != 500
+        assert answer is None or answer.status_code != 200 or step == "roll back"
+    assert await champion(altscore) != version
+    assert not await erased(altscore, shop.retailer_id)
