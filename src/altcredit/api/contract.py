@@ -270,10 +270,12 @@ class Unavailable(Refusal):
 
 
 class Raw(msgspec.Struct, frozen=True):
-    """An answer that is bytes already (metrics, a page)."""
+    """An answer that is bytes already (metrics, a page), with headers of its own; ``status`` 0 is the route's."""
 
     body: bytes
     media: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    status: int = 0
 
 
 class Pending(msgspec.Struct, frozen=True):

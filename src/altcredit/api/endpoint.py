@@ -255,7 +255,7 @@ async def _replayed(route: Route, call: Call, asked: Any, key: idempotency.Key |
 
 def _reply(route: Route, answer: Any, left: Allowance | None) -> Reply:
     if isinstance(answer, Raw):
-        return Reply(route.status, answer.body, [], media=answer.media)
+        return Reply(answer.status or route.status, answer.body, list(answer.headers), media=answer.media)
     if isinstance(answer, Pending):
         return Reply(202, _encode(answer.content), allowance_headers(left))
     return Reply(route.status, _encode(answer), allowance_headers(left))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import cyclopts
 
 from altcredit.cli import (
+    admin,
     audit,
     clients,
     database,
@@ -33,6 +34,7 @@ def build(roles: Mapping[str, Role], document: Callable[[openapi.Product], bytes
     """Return the command tree; ``roles`` are what ``serve --role`` can run, ``document`` gives a published contract."""
     app = cyclopts.App(name="altcredit", help="Consented, explained credit decisions from alternative data.")
     for group in (
+        admin,
         clients,
         partners,
         keys,

@@ -14,6 +14,8 @@ from altcredit.runtime.refusal import Refusal
 
 PREFIX = "ALTCREDIT_"
 
+BUILT_IN = "built-in"
+
 Environment = Literal["development", "sandbox", "production"]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
@@ -54,6 +56,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     admin_url: Annotated[
         str, _says("Origin of the admin listener as staff's browsers see it; empty: `https://localhost` and its port.")
     ] = ""
+    saml_idp: Annotated[
+        str,
+        _says(
+            "Metadata (SAML 2.0, XML file) of the identity provider that signs staff in; `built-in` is a page that "
+            "believes any name, for development; empty: that page in development, nobody elsewhere."
+        ),
+    ] = ""
+    saml_entity_id: Annotated[
+        str, _says("Our entity id at the identity provider; empty: the address of our metadata, `/staff/metadata`.")
+    ] = ""
+    staff_key_roots: Annotated[
+        str, _says("Makers whose hardware keys staff may enrol: a file of roots (PEM), or a FIDO MDS3 blob.")
+    ] = ""
+    staff_virtual_keys: Annotated[
+        bool, _says("Let staff enrol Chromium's virtual authenticators too; refused in production.")
+    ] = False
     worker_port: Annotated[Port, _says("Port of a worker's own metrics on the admin address (HTTPS); 0: none.")] = 0
     base_url: Annotated[
         str, _says("Address that clients use, printed in examples; empty: made from host and port.")
@@ -113,6 +131,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.admin_url.rstrip("/") or f"https://localhost:{self.admin_port}"
 
     @property
+    def has_builtin_idp(self) -> bool:
+        """Whether the built-in page signs staff in, which is so in development only."""
+        return self.environment == "development" and self.saml_idp in ("", BUILT_IN)
+
+    @property
     def lake_path(self) -> Path:
         """The folder of the lake, absolute."""
         return Path(self.lake).expanduser().resolve() if self.lake else self.home_path / "lake"
@@ -129,8 +152,9 @@ def load(environ: Mapping[str, str]) -> Settings:
     """
     Read the settings from environment variables.
 
-    :raises SettingsInvalid: a variable has an unusable value, or no setting has its name; or production lacks a
-        database of its own (its keys and certificates are refused where they are opened).
+    :raises SettingsInvalid: a variable has an unusable value, or no setting has its name; production lacks a
+        database of its own (its keys and certificates are refused where they are opened), or is given what is for
+        development.
     """
     values = {name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
     try:
@@ -139,4 +163,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         raise SettingsInvalid(f"Settings ({PREFIX}…): {error}") from error
     if settings.environment == "production" and not settings.database_url:
         raise SettingsInvalid(f"Production needs a database of its own: set {PREFIX}DATABASE_URL.")
+    if settings.environment != "development" and settings.saml_idp == BUILT_IN:
+        raise SettingsInvalid(f"The built-in identity provider is for development: {PREFIX}SAML_IDP names another.")
+    if settings.environment == "production" and settings.staff_virtual_keys:
+        raise SettingsInvalid(f"Virtual keys are no keys: production refuses {PREFIX}STAFF_VIRTUAL_KEYS.")
     return settings

@@ -48,7 +48,8 @@ def require_own_origin(call: Call) -> None:
         raise OriginForeign
 
 
-def _token(call: Call) -> str:
+def shown_token(call: Call) -> str:
+    """Return the session token that a call shows, empty without one. Raises OriginForeign."""
     scheme, _, token = call.headers.get("authorization", "").partition(" ")
     if scheme:
         return token if scheme.lower() == "bearer" else ""
@@ -65,7 +66,7 @@ async def session_of_call(call: Call) -> identity.StaffSession:
     :raises SessionMissing, SessionInvalid, SessionExpired, OriginForeign:
     """
     return await identity.staff_by_session(
-        call.platform.database, keyring=call.platform.keyring, token=_token(call), now=call.now
+        call.platform.database, keyring=call.platform.keyring, token=shown_token(call), now=call.now
     )
 
 

@@ -13,6 +13,7 @@ from altcredit.engine.identity.people.staff import (
     AssertionInvalid,
     AssertionMissing,
     AssertionStale,
+    KeyRefused,
     SignedRequest,
     StaffSession,
 )
@@ -64,7 +65,7 @@ async def require_assertion(
         raise AssertionMissing
     try:
         answer = webauthn.Answer(webauthn.unpacked(assertion))
-    except webauthn.KeyRefused as refused:
+    except KeyRefused as refused:
         raise AssertionInvalid(str(refused)) from refused
     asked = await store.lock_assertion(db, answer.challenge, session_id=session.session_id)
     digest = hashlib.sha256(request).digest()
@@ -82,7 +83,7 @@ async def require_assertion(
             credential=key.credential,
             sign_count=key.sign_count,
         )
-    except webauthn.KeyRefused as refused:
+    except KeyRefused as refused:
         raise AssertionInvalid(str(refused)) from refused
     await store.key_used(db, key.key_id, sign_count=proven.sign_count, now=now)
     await store.assertion_used(db, answer.challenge, key_id=key.key_id, signed=proven.signed, now=now)

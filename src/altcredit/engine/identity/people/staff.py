@@ -55,6 +55,70 @@ class NameIdInvalid(Refusal):
     """A NameID is 1 to 256 visible characters."""
 
 
+class SamlRefused(Refusal):
+    """The identity provider's message is not one that is believed; the message says why, for the log."""
+
+
+class MetadataInvalid(Refusal):
+    """The file of the identity provider's metadata cannot be used; the message says why."""
+
+
+class KeyRootsInvalid(Refusal):
+    """The file of authenticators' roots cannot be used; the message says why."""
+
+
+class KeyRefused(Refusal):
+    """The key's answer does not prove what was asked."""
+
+
+class SignInNotSetUp(Refusal):
+    """No identity provider is named by the settings."""
+
+
+class SignInUnknown(Refusal):
+    """There is no such sign-in under way at this step: begin again."""
+
+
+class NotStaff(Refusal):
+    """The identity provider vouches for somebody who is not, or no longer, of the staff."""
+
+
+class KeyMissing(Refusal):
+    """The person has no key yet; a ticket lets them enrol one."""
+
+
+class TicketInvalid(Refusal):
+    """The ticket is not for this person, was used, or is older than it may be."""
+
+
+class KeyTaken(Refusal):
+    """The key is enrolled already."""
+
+
+class AdminExists(Refusal):
+    """There is an administrator with a key: everybody else is invited by them."""
+
+
+class LastAdmin(Refusal):
+    """Without this person there would be no active administrator."""
+
+
+class OwnChange(Refusal):
+    """Nobody changes their own roles, status or keys."""
+
+
+class SecondPersonNeeded(Refusal):
+    """The same person has asked for this already; another one has to agree."""
+
+
+class ReasonMissing(Refusal):
+    """A reason is 3 to 500 characters."""
+
+
+class StaffKeyUnknown(Refusal):
+    """The person has no such live key."""
+
+
 class StaffMember(msgspec.Struct, frozen=True, kw_only=True):
     """A person who works here. ``name_id`` is who they are to the identity provider."""
 

@@ -21,11 +21,11 @@ from fido2.webauthn import (
 )
 
 from altcredit.engine.identity.people.party import RelyingParty
-from altcredit.runtime.refusal import Refusal
+from altcredit.engine.identity.people.staff import KeyRefused
 
-_MAX_BYTES = 8192
+MAX_BYTES = 8192
 # What parsing hostile CBOR, COSE and JSON by the library raises, besides its own ValueError.
-_UNPARSABLE = (
+UNPARSABLE = (
     ValueError,
     KeyError,
     TypeError,
@@ -37,27 +37,23 @@ _UNPARSABLE = (
 )
 
 
-class KeyRefused(Refusal):
-    """The key's answer does not prove what was asked."""
-
-
 def _server(party: RelyingParty) -> Fido2Server:
     """Return the library's verifier for this party."""
     entity = PublicKeyCredentialRpEntity(id=party.rp_id, name="AltCredit")
     return Fido2Server(entity, verify_origin=party.origin.__eq__)
 
 
-_Bytes = Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_BYTES, pattern=r"^[A-Za-z0-9_-]+$")]
+Encoded = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_BYTES, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
 class _AssertionResponse(msgspec.Struct, frozen=True, rename="camel"):
-    client_data_json: _Bytes = msgspec.field(name="clientDataJSON")
-    authenticator_data: _Bytes
-    signature: _Bytes
+    client_data_json: Encoded = msgspec.field(name="clientDataJSON")
+    authenticator_data: Encoded
+    signature: Encoded
 
 
 class _Assertion(msgspec.Struct, frozen=True, rename="camel"):
-    id: _Bytes
+    id: Encoded
     response: _AssertionResponse
 
 
@@ -88,7 +84,7 @@ class Answer:
     def __init__(self, content: bytes) -> None:
         """``content``: the JSON of the browser's PublicKeyCredential. Raises KeyRefused."""
         try:
-            given = msgspec.json.decode(content, type=_Assertion) if len(content) <= _MAX_BYTES else None
+            given = msgspec.json.decode(content, type=_Assertion) if len(content) <= MAX_BYTES else None
             if given is None:
                 raise KeyRefused("too long")
             said = {
@@ -99,7 +95,7 @@ class Answer:
             self._parsed = AuthenticationResponse.from_dict({"id": given.id, "rawId": given.id, "response": said})
             self.credential_id: bytes = self._parsed.raw_id
             self.challenge: bytes = self._parsed.response.client_data.challenge
-        except _UNPARSABLE as error:
+        except UNPARSABLE as error:
             raise KeyRefused("not the answer of a key") from error
 
     def proven(self, *, party: RelyingParty, challenge: bytes, credential: bytes, sign_count: int) -> Proven:
@@ -114,7 +110,7 @@ class Answer:
         try:
             _server(party).authenticate_complete(state, [AttestedCredentialData(credential)], self._parsed)
             crossed = response.client_data.cross_origin
-        except _UNPARSABLE as error:
+        except UNPARSABLE as error:
             raise KeyRefused("the key's signature does not prove it") from error
         data = response.authenticator_data
         if crossed:

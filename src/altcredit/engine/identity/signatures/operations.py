@@ -2,17 +2,12 @@
 
 from datetime import datetime, timedelta
 
-from altcredit.engine.identity.people.staff import StaffSession
+from altcredit.engine.identity.people.staff import SecondPersonNeeded, StaffSession
 from altcredit.engine.identity.signatures import store
 from altcredit.runtime.db import Connection
-from altcredit.runtime.refusal import Refusal
 
 # The second person signs for what the first one meant.
 SIGNATURE_LASTS = timedelta(days=7)
-
-
-class SecondPersonNeeded(Refusal):
-    """This person has signed already; it takes somebody else."""
 
 
 async def sign_with(db: Connection, *, session: StaffSession, action: str, subject: str, now: datetime) -> str | None:
