@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from altcredit.api.admin import surface as staff_only
+from altcredit.api.admin import surface as admin_api
 from altcredit.api.altscore import surface as altscore
 from altcredit.api.app import Surface, application
 from altcredit.api.guard import surface as guard
@@ -19,6 +19,16 @@ from altcredit.runtime.platform import Platform, opened
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
 from altcredit.runtime.tls import Listener, Tls, serve, signals
+
+# What is not declared for a listener does not exist on it.
+PUBLIC = (
+    Surface(errors=altscore.ERROR_TABLE, routes=(*altscore.ROUTES, *HEALTH)),
+    Surface(errors=guard.ERROR_TABLE, routes=guard.ROUTES, under=guard.ROOT),
+)
+ADMIN = (
+    Surface(errors=admin_api.ERROR_TABLE, routes=(*admin_api.ROUTES, *HEALTH, METRICS)),
+    Surface(errors=sign_in.ERROR_TABLE, routes=sign_in.PAGES, under="/staff"),
+)
 
 
 class Addresses(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,18 +76,10 @@ async def _run(settings: Settings, dsn: str) -> None:
 async def serve_platform(
     platform: Platform, tls: Tls, *, stop: asyncio.Event, ready: Callable[[Addresses], None]
 ) -> None:
-    """Serve both listeners until ``stop`` is set. What is not declared for a listener does not exist on it."""
+    """Serve both listeners until ``stop`` is set."""
     settings = platform.settings
-    public: Any = application(
-        platform,
-        Surface(errors=altscore.ERROR_TABLE, routes=(*altscore.ROUTES, *HEALTH)),
-        Surface(errors=guard.ERROR_TABLE, routes=guard.ROUTES, under=guard.ROOT),
-    )
-    admin: Any = application(
-        platform,
-        Surface(errors=staff_only.ERROR_TABLE, routes=(*staff_only.ROUTES, *HEALTH, METRICS)),
-        Surface(errors=sign_in.ERROR_TABLE, routes=sign_in.ROUTES, under="/staff"),
-    )
+    public: Any = application(platform, *PUBLIC)
+    admin: Any = application(platform, *ADMIN)
 
     def bound(where: Sequence[tuple[str, int]]) -> None:
         (host, port), (admin_host, admin_port) = where

@@ -1,31 +1,15 @@
 """How the Admin API says no: one line a refusal. Staff work in English."""
 
 from altcredit.api.refusals import Error
-from altcredit.api.staff.credentials import OriginForeign
+from altcredit.api.staff.errors import ERRORS as OF_STAFF
 from altcredit.engine import compliance, consent, delivery, grievances, identity, registry, retailers, underwriting
 from altcredit.runtime.certificates import CsrInvalid
 from altcredit.runtime.refusal import Refusal
 
-# Those that every route of staff may meet.
-OF_STAFF: dict[type[Refusal], Error] = {
-    # 401: who are you
-    identity.SessionMissing: Error(401, "SESSION_MISSING", "Sign in: no session is shown."),
-    identity.SessionInvalid: Error(401, "SESSION_INVALID", "Sign in again: the session is not valid."),
-    identity.SessionExpired: Error(401, "SESSION_EXPIRED", "Sign in again: the session has ended."),
-    # 403: you may not, or not like this
-    OriginForeign: Error(403, "ORIGIN_FOREIGN", "The request comes from a page of another site."),
-    identity.PermissionDenied: Error(403, "PERMISSION_DENIED", "Your roles do not allow this."),
-    identity.AssertionMissing: Error(403, "ASSERTION_MISSING", "This needs your hardware key, over this request."),
-    identity.AssertionInvalid: Error(
-        403, "ASSERTION_INVALID", "The key's assertion is not for this request, or was used before."
-    ),
-    identity.AssertionStale: Error(403, "ASSERTION_STALE", "The key's assertion is more than a minute old."),
-}
-_SECOND = Error(403, "SECOND_PERSON_NEEDED", "You have signed; somebody else must sign too.")
 ERRORS: dict[type[Refusal], Error] = {
+    # 401 and 403: those that every route of staff may meet
     **OF_STAFF,
-    registry.SecondPersonNeeded: _SECOND,
-    identity.SecondPersonNeeded: _SECOND,
+    registry.SecondPersonNeeded: OF_STAFF[identity.SecondPersonNeeded],
     # 400: it does not fit
     identity.IdInvalid: Error(400, "INVALID_ID", "The id has not the form of such an id."),
     identity.LimitInvalid: Error(400, "INVALID_LIMIT", "A limit is a whole number from 0 to 2147483647."),

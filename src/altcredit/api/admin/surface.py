@@ -14,10 +14,12 @@ from altcredit.api.admin import (
     partners,
     retailers,
     reviews,
+    staff,
 )
 from altcredit.api.admin.errors import ERRORS
 from altcredit.api.contract import Call, Nothing, Raw, Route
 from altcredit.api.refusals import Errors
+from altcredit.api.staff import surface as sign_in
 
 ROOT = "/v1/admin"
 ERROR_TABLE = Errors(ERRORS, languages=("en",), challenge="Bearer")
@@ -32,6 +34,7 @@ OPERATIONS = (
     *grievances.ROUTES,
     *retailers.ROUTES,
     *breaches.ROUTES,
+    *staff.ROUTES,
     *audit.ROUTES,
 )
 
@@ -49,7 +52,7 @@ _DOCUMENT = Route(
     handler=_openapi,
     answers={"type": "object"},
 )
-ROUTES = (*OPERATIONS, _DOCUMENT)
+ROUTES = (*OPERATIONS, *sign_in.API, _DOCUMENT)
 
 
 def document() -> bytes:
