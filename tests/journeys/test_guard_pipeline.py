@@ -175,14 +175,15 @@ async def test_without_a_source_that_is_needed_nothing_is_calculated(world: Worl
 async def test_a_source_that_errs_now_and_then_is_asked_again_and_charged_once(world: World) -> None:
     await world.control(error_rate=0.3)
     try:
-        standing = await world.decided(PEOPLE[70])
+        # One person's questions may all have luck: one application in eight.
+        standings = [await world.decided(person) for person in PEOPLE[70:80]]
     finally:
         await world.control(error_rate=0.0)
-    asked = await world.asked(standing["requestId"])
+    asked = [one for standing in standings for one in (await world.asked(standing["requestId"])).values()]
     async with httpx2.AsyncClient() as client:
         keys = (await client.get(f"{world.address}/ledger")).json()["keys"]
-    assert max(one["tries"] for one in asked.values()) > 1
-    assert all(keys[one["query_id"]]["charges"] == 1 for one in asked.values())
+    assert max(one["tries"] for one in asked if one["state"] == "answered") > 1
+    assert all(keys[one["query_id"]]["charges"] == 1 for one in asked)
 
 
 async def test_a_decision_agrees_with_the_policy_for_thirty_people(world: World) -> None:
