@@ -61,6 +61,10 @@ def test_only_these_routes_are_public() -> None:
     }
     assert public == {
         "POST /v1/auth/token",
+        "POST /v1/me/code",
+        "POST /v1/me/token",
+        "GET /v1/webhooks/whatsapp",
+        "POST /v1/webhooks/whatsapp",
         "GET /.well-known/jwks.json",
         "GET /v1/.well-known/jwks.json",
         "GET /v1/openapi.json",

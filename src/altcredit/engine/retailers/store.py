@@ -143,6 +143,12 @@ WHERE EXISTS (
 ORDER BY r.seniority
 """
 
+OF_PHONE = """
+SELECT DISTINCT coalesce(a.retailer_id, i.retailer_id) AS id
+FROM retailer_identifier i LEFT JOIN retailer_alias a ON a.alias_id = i.retailer_id
+WHERE i.hash = $1 AND i.kind = 'phone' ORDER BY 1
+"""
+
 DISTRIBUTORS_OF_PHONE = """
 WITH shop AS (
     SELECT DISTINCT coalesce(a.retailer_id, i.retailer_id) AS id
@@ -282,6 +288,10 @@ async def by_name(db: Connection, *, hashed: bytes) -> str | None:
 
 async def by_phone(db: Connection, *, hashed: bytes, distributor_id: str) -> list[str]:
     return [row["id"] for row in await db.fetch(BY_PHONE, hashed, distributor_id)]
+
+
+async def of_phone(db: Connection, *, hashed: bytes) -> list[str]:
+    return [row["id"] for row in await db.fetch(OF_PHONE, hashed)]
 
 
 async def distributors_of_phone(db: Connection, *, hashed: bytes) -> list[str]:
