@@ -19,7 +19,7 @@ OLD = datetime(2018, 10, 5, tzinfo=UTC)
 
 
 def verified(folder: Path, *, shell: str = "sh") -> tuple[int, str]:
-    done = subprocess.run([shell, str(folder / "verify.sh"), str(folder)], capture_output=True, text=True)
+    done = subprocess.run([shell, str(folder / "verify.sh"), str(folder)], capture_output=True, text=True, errors="replace")
     return done.returncode, done.stdout
 
 
