@@ -19,7 +19,9 @@ OLD = datetime(2018, 10, 5, tzinfo=UTC)
 
 
 def verified(folder: Path, *, shell: str = "sh") -> tuple[int, str]:
-    done = subprocess.run([shell, str(folder / "verify.sh"), str(folder)], capture_output=True, text=True)
+    done = subprocess.run(
+        [shell, str(folder / "verify.sh"), str(folder)], capture_output=True, text=True, errors="replace"
+    )
     return done.returncode, done.stdout
 
 
@@ -196,6 +198,16 @@ def survivors(bundle: Files, folder: Path, *, seed: int, count: int) -> list[dic
         for files in (next(made) for _ in range(count))
         if not caught(folder, files)
     ]
+
+
+async def test_nothing_may_follow_a_signature(log: Log, bundle: Files, tmp_path: Path) -> None:
+    """``openssl dgst`` reads no more of the file than the longest signature: the script must look at its length."""
+    while len(signature := log.keys.sign("audit", bundle["head.json"])[1]) != 72:
+        pass
+    assert not caught(tmp_path / "mutated", {**bundle, "head.sig": signature})
+    for behind in (b"\x00", b"\n", signature):
+        assert caught(tmp_path / "mutated", {**bundle, "head.sig": signature + behind})
+        assert caught(tmp_path / "mutated", {**bundle, "start.sig": bundle["start.sig"] + behind})
 
 
 async def test_no_mutation_of_a_bundle_passes(bundle: Files, tmp_path: Path) -> None:
