@@ -108,7 +108,7 @@ async def test_after_the_last_step_only_what_the_law_keeps_is_left(engine: Engin
         assert [one["standing"] for one in held] == [{}]  # the one that the lender was told, without its features
         assert await db.fetchval("SELECT count(*) FROM score_month") == 0
         assert await db.fetchval("SELECT count(*) FROM retailer_distributor") == 0
-        assert await db.fetchval("SELECT sealed FROM retailer WHERE retailer_id = $1", shop.retailer_id) == b""
+        assert await db.fetchval("SELECT sealed FROM retailer WHERE retailer_id = $1", shop.retailer_id) is None
         assert await db.fetchval("SELECT identifiers FROM erasure") == []
         with pytest.raises(retailers.RetailerUnknown):
             await retailers.dossier(db, keyring=engine.keyring, retailer_id=shop.retailer_id)
