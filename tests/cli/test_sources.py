@@ -87,3 +87,9 @@ def test_a_simulator_that_makes_no_sense_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert altcredit("sources", "serve", "--port", "0", *options) == app.REFUSED
+
+
+@pytest.mark.parametrize("cpf", ["3954960001", "395.496.000-17", "abcdefghijk", "٣٩٥٤٩٦٠٠٠١٧", ""])
+def test_no_provider_is_paid_for_a_mistyped_cpf(cpf: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert altcredit("sources", "check", f"--cpf={cpf}") == 3
+    assert "eleven digits" in capsys.readouterr().err

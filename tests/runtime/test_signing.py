@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from altcredit.runtime import signing
+from altcredit.runtime import sealed, signing
 from altcredit.runtime.db import Database
 from altcredit.runtime.keys import KeyProvider, Keyring, SealBroken
 from altcredit.runtime.signing import PURPOSES, SigningKeys
@@ -175,8 +175,8 @@ async def test_private_keys_move_to_a_new_key_encryption_key(database: Database)
     await maintain(database)
     rotated = Keyring(KeyProvider(root=b"\x03" * 32, keks=(b"\x02" * 32, b"\x01" * 32)))
     async with database.transaction() as db:
-        assert await signing.rewrap(db, keyring=rotated) == 2 * len(PURPOSES)
-        assert await signing.rewrap(db, keyring=rotated) == 0
+        assert await sealed.rewrap(db, keyring=rotated) == {"signing_key.sealed_private": 2 * len(PURPOSES)}
+        assert await sealed.rewrap(db, keyring=rotated) == {}
         alone = Keyring(KeyProvider(root=b"\x03" * 32, keks=(b"\x02" * 32,)))
         keys = await signing.load(db, keyring=alone, issuer=ISSUER, now=NOW)
     assert keys.verify_token(keys.issue_token(claims()), NOW) == claims()

@@ -12,6 +12,7 @@ from altcredit.cli import (
     demo,
     doctor,
     governance,
+    jobs,
     keys,
     openapi,
     partners,
@@ -29,25 +30,29 @@ FAILED, USAGE, REFUSED, INTERRUPTED = 1, 2, 3, 130
 
 Role = Callable[[Settings], None]
 
+# In the order in which the help lists them.
+_GROUPS = (
+    admin,
+    clients,
+    partners,
+    keys,
+    governance,
+    audit,
+    receipts,
+    pipeline,
+    sources,
+    underwriting,
+    jobs,
+    database,
+    doctor,
+    demo,
+)
+
 
 def build(roles: Mapping[str, Role], document: Callable[[openapi.Product], bytes]) -> cyclopts.App:
     """Return the command tree; ``roles`` are what ``serve --role`` can run, ``document`` gives a published contract."""
     app = cyclopts.App(name="altcredit", help="Consented, explained credit decisions from alternative data.")
-    for group in (
-        admin,
-        clients,
-        partners,
-        keys,
-        governance,
-        audit,
-        receipts,
-        pipeline,
-        sources,
-        underwriting,
-        database,
-        doctor,
-        demo,
-    ):
+    for group in _GROUPS:
         group.register(app)
     serve.register(app, roles)
     openapi.register(app, document)

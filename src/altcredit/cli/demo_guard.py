@@ -49,6 +49,23 @@ class Played(msgspec.Struct, frozen=True, kw_only=True):
     ms: int
 
 
+async def train(platform: Platform, applicants: int) -> list[str]:
+    """Train both models on simulated applicants and promote them; return a line about each."""
+    from altcredit.pipeline import learning
+    from altcredit.pipeline.models import GUARD, GUARD_SCREEN
+    from altcredit.simulator.applicant_portfolio import portfolio_of_applicants
+
+    now = clock.now()
+    frame = await asyncio.to_thread(lambda: portfolio_of_applicants(3, applicants, now.date()))
+    said = []
+    for purpose, what in ((GUARD, "all sources"), (GUARD_SCREEN, "the funnel's")):
+        learned = await learning.learn(
+            platform, frame, purpose=purpose, data_origin="simulated", promote=True, actor=ACTOR, now=now
+        )
+        said.append(f"{learned.version} ({what}): {learned.rows} rows, {learned.bad} defaults to learn from")
+    return said
+
+
 async def play(
     platform: Platform, client: httpx2.AsyncClient, steps: Steps, *, folder: Path
 ) -> tuple[Partner, Partner, list[Played]]:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import msgspec
 
-from altcredit.cli import demo_guard
+from altcredit.cli import demo_guard, demo_trust
 from altcredit.cli.clients import ACTOR
 from altcredit.cli.demo import DemoRefused, Steps
 from altcredit.cli.output import errors
@@ -65,8 +65,17 @@ async def run(chosen: Settings, steps: Steps, *, shops: int, portfolio: int, app
             with steps("Read history and look a GSTIN up, as the lender does") as note:
                 for line in await _look_around(client, platform, cast, token):
                     note(line)
+            await demo_trust.play(
+                platform,
+                client,
+                steps,
+                score=answer,
+                phone_hash=await _phone_hash(platform, cast, answer["retailer_id"]),
+                headers=token,
+                folder=cast.folder,
+            )
             with steps(f"Train GUARD's models on {applicants} simulated card applicants; promote them") as note:
-                for line in await _train_guard(platform, applicants):
+                for line in await demo_guard.train(platform, applicants):
                     note(line)
             partner, other_partner, played = await demo_guard.play(platform, client, steps, folder=cast.folder)
         await _write(chosen, platform, cast, (partner, other_partner))
@@ -266,22 +275,6 @@ async def _grant(client: httpx2.AsyncClient, platform: Platform, cast: Cast) -> 
     return ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
 
 
-async def _train_guard(platform: Platform, applicants: int) -> list[str]:
-    from altcredit.pipeline import learning
-    from altcredit.pipeline.models import GUARD, GUARD_SCREEN
-    from altcredit.simulator.applicant_portfolio import portfolio_of_applicants
-
-    now = clock.now()
-    frame = await asyncio.to_thread(lambda: portfolio_of_applicants(3, applicants, now.date()))
-    said = []
-    for purpose, what in ((GUARD, "all sources"), (GUARD_SCREEN, "the funnel's")):
-        learned = await learning.learn(
-            platform, frame, purpose=purpose, data_origin="simulated", promote=True, actor=ACTOR, now=now
-        )
-        said.append(f"{learned.version} ({what}): {learned.rows} rows, {learned.bad} defaults to learn from")
-    return said
-
-
 async def _retailer_id(platform: Platform, gstin: str) -> str:
     async with platform.database.transaction() as db:
         found = await retailers.by_gst(db, keyring=platform.keyring, gstin=gstin)
@@ -307,6 +300,14 @@ async def _scores(client: httpx2.AsyncClient, platform: Platform, cast: Cast) ->
     if best:
         return best, headers
     raise DemoRefused(f"No score came: {answer.text if answer is not None else 'no shop'}")
+
+
+async def _phone_hash(platform: Platform, cast: Cast, retailer_id: str) -> str:
+    for shop in cast.world.group("scored"):
+        if await _retailer_id(platform, shop.gstin) == retailer_id:
+            phone_hash: str = shop.phone_hash
+            return phone_hash
+    raise DemoRefused(f"{retailer_id} is no simulated shop.")
 
 
 async def _look_around(

@@ -73,3 +73,33 @@ def create(file: Path) -> None:
     except FileExistsError as error:
         raise KeysUnusable(f"{file}: there is a file already; keys in use are never overwritten.") from error
     say(f"Wrote {file}. Name it in ALTCREDIT_KEY_FILE, and keep a copy apart from the database.")
+
+
+@group.command(name="add-kek")
+def add_kek(file: Path) -> None:
+    """
+    Put a new key-encryption key first in a key file; then restart every process, and run `altcredit keys rewrap`.
+
+    The older ones stay in the file, and open what was sealed under them.
+    """
+    from altcredit.runtime import keys
+
+    keys.add_kek(file)
+    say(f"{file} has a new key-encryption key. Restart every process, then run: altcredit keys rewrap")
+
+
+@group.command
+def rewrap() -> None:
+    """Bring every sealed value of the database under the first key-encryption key of the key file."""
+    from altcredit.engine import identity
+
+    async def work(platform: Platform) -> int:
+        total = 0
+        while True:
+            async with platform.database.transaction() as db:
+                moved = await identity.rewrap_secrets(db, keyring=platform.keyring, actor=ACTOR, now=clock.now())
+            total += moved
+            if not moved:
+                return total
+
+    say(f"{run(work)} values were moved under the current key-encryption key.")

@@ -19,6 +19,10 @@ class SimulatorUnusable(Refusal):
     """The simulator cannot be started as asked."""
 
 
+class CpfInvalid(Refusal):
+    """A CPF has eleven digits. Which of them a provider takes for a test is the provider's to say."""
+
+
 class Check(msgspec.Struct, frozen=True, kw_only=True):
     """How one source answered a test question."""
 
@@ -80,6 +84,8 @@ async def _checked(cpf: str, authorisation: str | None) -> list[Check]:
     from altcredit.engine.sources import SOURCES, Clients, Subject
     from altcredit.runtime import ids
 
+    if not (cpf.isascii() and cpf.isdigit() and len(cpf) == 11):
+        raise CpfInvalid("--cpf takes eleven digits, without dots and dashes")
     wanted = {source.needs or source.extends for source in SOURCES.values()} - {None}
     given = dict.fromkeys(wanted, authorisation) if authorisation else {}
     subject = msgspec.convert({"cpf": cpf, "authorisations": given}, Subject)

@@ -221,6 +221,11 @@ class Keyring:
         except InvalidTag as error:
             raise SealBroken(f"not sealed for {owner}, {purpose}, or altered") from error
 
+    @property
+    def current_kek(self) -> bytes:
+        """The id of the current KEK, which values sealed under it carry in their bytes 2 to 9."""
+        return self._provider.kek_id
+
     def is_current(self, sealed: bytes) -> bool:
         """Tell whether the current KEK wraps this value's data key. Raises SealBroken."""
         return _parsed(sealed)[0] == self._provider.kek_id

@@ -61,8 +61,6 @@ FORGET = "UPDATE signing_key SET state = 'gone' WHERE state = 'retiring' AND ret
 WITHDRAW = """
 UPDATE signing_key SET state = 'gone', retires_at = $2 WHERE kid = $1 AND state = 'retiring' RETURNING kid
 """
-SELECT_SEALED = "SELECT kid, sealed_private FROM signing_key WHERE sealed_private IS NOT NULL FOR UPDATE"
-RESEAL = "UPDATE signing_key SET sealed_private = $2 WHERE kid = $1"
 
 
 class KeyNotRetiring(Refusal):
@@ -158,14 +156,6 @@ async def list_keys(db: Connection) -> list[SigningKey]:
     """Return every key there ever was, by purpose and age."""
     fields = SigningKey.__struct_fields__
     return [SigningKey(**{name: row[name] for name in fields}) for row in await db.fetch(SELECT)]
-
-
-async def rewrap(db: Connection, *, keyring: Keyring) -> int:
-    """Bring the sealed private keys under the current key-encryption key. Returns how many were moved."""
-    outdated = [row for row in await db.fetch(SELECT_SEALED) if not keyring.is_current(row["sealed_private"])]
-    for row in outdated:
-        await db.execute(RESEAL, row["kid"], keyring.rewrap(row["sealed_private"]))
-    return len(outdated)
 
 
 class SigningKeys:

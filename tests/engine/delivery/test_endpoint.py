@@ -11,6 +11,7 @@ from tests.engine.delivery.conftest import PARTNER, Post
 from tests.receivers import Receiver, context_for, hangs, receiving, says
 
 from altcredit.engine import audit, delivery
+from altcredit.runtime import sealed
 from altcredit.runtime.certificates import Authority
 from altcredit.runtime.keys import KeyProvider, Keyring
 
@@ -201,7 +202,9 @@ async def test_bodies_and_secrets_are_sealed_and_move_under_a_new_key(post: Post
         assert not any(b"very private" in row["sealed"] for row in rows)
     newer = Keyring(KeyProvider(root=b"\x03" * 32, keks=(b"\x09" * 32, b"\x01" * 32)))
     async with post.database.transaction() as db:
-        assert await delivery.rewrap(db, keyring=newer, actor="cli:root", now=post.clock()) == 3
+        moved = await sealed.rewrap(db, keyring=newer)
+        assert moved == {"callback_secret.sealed": 2, "delivery.sealed": 1}
+        assert await sealed.rewrap(db, keyring=newer) == {}
     post.keyring = Keyring(KeyProvider(root=b"\x03" * 32, keks=(b"\x09" * 32,)))
     assert await post.drain() == 1
     assert receiver.requests[-1].body == b"very private"

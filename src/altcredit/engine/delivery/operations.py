@@ -280,12 +280,5 @@ async def replay_since(
     return count
 
 
-async def rewrap(db: Connection, *, keyring: Keyring, actor: str, now: datetime) -> int:
-    """Bring sealed secrets and bodies under the current key-encryption key. Returns how many were moved."""
-    moved = await store.rewrap(db, keyring=keyring)
-    await _audit(db, actor, "keys.rewrapped", "callbacks", {"moved": moved}, now)
-    return moved
-
-
 async def _audit(db: Connection, actor: str, action: str, subject: str, details: dict[str, Any], now: datetime) -> None:
     await audit.append(db, actor=actor, action=action, subject=subject, details=details, now=now)

@@ -6,7 +6,6 @@ from altcredit.engine.delivery.callback import Attempt, Delivery, Endpoint, Held
 from altcredit.engine.delivery.retry import Next, State
 from altcredit.engine.delivery.signature import Kind as KeyKind
 from altcredit.runtime.db import Connection, Record
-from altcredit.runtime.keys import Keyring
 
 # ruff: noqa: S105 - statements with "secret" in their names, put together from constants here
 
@@ -49,10 +48,6 @@ FROM (SELECT secret_id AS live, row_number() OVER (PARTITION BY kind ORDER BY cr
       FROM callback_secret WHERE partner_id = $1 AND (revoked_at IS NULL OR revoked_at > $3::timestamptz)) AS aged
 WHERE secret_id = live
 """
-SELECT_SEALED_SECRETS = "SELECT secret_id AS id, sealed FROM callback_secret WHERE secret_id > $1 ORDER BY 1 LIMIT 500"
-RESEAL_SECRET = "UPDATE callback_secret SET sealed = $2 WHERE secret_id = $1"
-SELECT_SEALED_BODIES = "SELECT delivery_id AS id, sealed FROM delivery WHERE delivery_id > $1 ORDER BY 1 LIMIT 500"
-RESEAL_BODY = "UPDATE delivery SET sealed = $2 WHERE delivery_id = $1"
 
 INSERT_DELIVERY = """
 INSERT INTO delivery (delivery_id, partner_id, request_id, webhook_id, kind, sealed, state, created_at, next_attempt_at)
@@ -367,18 +362,3 @@ async def held(db: Connection) -> Held:
 async def purge(db: Connection, *, before: datetime) -> int:
     """Delete deliveries from before a time, with their attempts, unless they are pending; return how many."""
     return _count(await db.execute(PURGE, before))
-
-
-async def rewrap(db: Connection, *, keyring: Keyring) -> int:
-    """Bring secrets and bodies under the current key-encryption key; return how many were moved."""
-    moved = 0
-    for select, update in ((SELECT_SEALED_SECRETS, RESEAL_SECRET), (SELECT_SEALED_BODIES, RESEAL_BODY)):
-        last = ""
-        while rows := await db.fetch(select, last):
-            last = rows[-1]["id"]
-            changed = [
-                (row["id"], keyring.rewrap(row["sealed"])) for row in rows if not keyring.is_current(row["sealed"])
-            ]
-            await db.executemany(update, changed)
-            moved += len(changed)
-    return moved

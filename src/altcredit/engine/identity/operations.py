@@ -33,7 +33,7 @@ from altcredit.engine.identity.distributor import (
     DistributorUnknown,
     IssuedDistributor,
 )
-from altcredit.runtime import ids, signing
+from altcredit.runtime import ids, sealed, signing
 from altcredit.runtime.certificates import Authority, accepted_key
 from altcredit.runtime.db import Connection
 from altcredit.runtime.keys import Keyring
@@ -389,11 +389,12 @@ async def withdraw_signing_key(db: Connection, *, kid: str, actor: str, now: dat
 
 
 async def rewrap_secrets(db: Connection, *, keyring: Keyring, actor: str, now: datetime) -> int:
-    """Bring sealed secrets and signing keys under the current key-encryption key. Returns how many were moved."""
-    moved = await signing.rewrap(db, keyring=keyring)
-    for secret_id, sealed in await store.select_sealed(db):
-        if not keyring.is_current(sealed):
-            await store.reseal(db, secret_id, keyring.rewrap(sealed))
-            moved += 1
-    await _record(db, actor, "keys.rewrapped", "installation", {"moved": moved}, now)
-    return moved
+    """
+    Bring up to a thousand sealed values of each table under the current key-encryption key; return how many.
+
+    To be called until it returns 0: then the key file may lose its older keys.
+    """
+    moved = await sealed.rewrap(db, keyring=keyring)
+    if moved:
+        await _record(db, actor, "keys.rewrapped", "installation", {"moved": moved}, now)
+    return sum(moved.values())

@@ -99,8 +99,6 @@ SELECT_REVOKED = """
 SELECT serial, revoked_at FROM distributor_certificate
 WHERE revoked_at <= $1 AND not_after > $1 ORDER BY revoked_at, serial
 """
-SELECT_SEALED = "SELECT secret_id, sealed FROM distributor_secret FOR UPDATE"
-RESEAL = "UPDATE distributor_secret SET sealed = $2 WHERE secret_id = $1"
 
 # One row whatever is asked: each credential is looked up by itself, then the distributor that the certificate names.
 BY_CREDENTIALS = """
@@ -286,14 +284,6 @@ async def list_distributors(db: Connection, *, distributor_id: str | None = None
 
 async def select_revoked(db: Connection, *, now: datetime) -> list[tuple[str, datetime]]:
     return [(row["serial"], row["revoked_at"]) for row in await db.fetch(SELECT_REVOKED, now)]
-
-
-async def select_sealed(db: Connection) -> list[tuple[str, bytes]]:
-    return [(row["secret_id"], row["sealed"]) for row in await db.fetch(SELECT_SEALED)]
-
-
-async def reseal(db: Connection, secret_id: str, sealed: bytes) -> None:
-    await db.execute(RESEAL, secret_id, sealed)
 
 
 async def by_credentials(
