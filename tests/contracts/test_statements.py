@@ -15,7 +15,7 @@ from altcredit.engine.scoring import store as scoring
 from altcredit.runtime.db import Database
 
 _SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
-_HOLDERS = ("store", "sealed", "outbox", "jobs", "quotas", "idempotency", "signing")
+_HOLDERS = ("store", "ledgers", "sealed", "outbox", "jobs", "quotas", "idempotency", "signing")
 
 
 def _statements() -> Iterator[tuple[str, str]]:

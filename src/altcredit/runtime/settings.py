@@ -118,6 +118,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sandbox_delay: Annotated[
         float, msgspec.Meta(ge=0, le=3600, description="Seconds that the sandbox takes to underwrite an application.")
     ] = 10
+    residency: Annotated[
+        str,
+        _says("Country in which all data is kept, as the operator asserts it (`IN`); stated in compliance reports."),
+    ] = ""
     fiduciary: Annotated[str, _says("Name of the data fiduciary in consent notices.")] = "AltCredit"
 
     @property

@@ -23,6 +23,7 @@ from altcredit.engine.compliance.exports import (
     produce,
     shop_of,
 )
+from altcredit.engine.compliance.figures import Chart, Figure, Report, Section, Table
 from altcredit.engine.compliance.operations import (
     Due,
     ErasureUnknown,
@@ -34,11 +35,15 @@ from altcredit.engine.compliance.operations import (
     note_progress,
     request_erasure,
 )
+from altcredit.engine.compliance.page import export_page, report_page
 from altcredit.engine.compliance.policy import POLICY, Retention
+from altcredit.engine.compliance.regulations import REGULATIONS, Control, Law, Pack
+from altcredit.engine.compliance.reports import PeriodInvalid, report
 
 __all__ = [
     "NOTIFY_WITHIN",
     "POLICY",
+    "REGULATIONS",
     "STEPS",
     "Breach",
     "BreachClosed",
@@ -46,16 +51,25 @@ __all__ = [
     "BreachNotNotified",
     "BreachUnknown",
     "Certificate",
+    "Chart",
+    "Control",
     "Due",
     "Erasure",
     "ErasureUnknown",
     "Export",
     "ExportUnknown",
+    "Figure",
+    "Law",
     "Name",
+    "Pack",
+    "PeriodInvalid",
+    "Report",
     "Retention",
+    "Section",
     "Severity",
     "Step",
     "StepNotDue",
+    "Table",
     "Told",
     "add_breach",
     "breaches",
@@ -65,11 +79,14 @@ __all__ = [
     "due_steps",
     "erasures",
     "export",
+    "export_page",
     "find_erasure",
     "find_export",
     "note_progress",
     "note_told",
     "produce",
+    "report",
+    "report_page",
     "request_erasure",
     "shop_of",
     "watch_breaches",

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from altcredit.engine import audit, consent, identity, retailers, scoring
+from altcredit.engine import audit, consent, grievances, identity, retailers, scoring
 from altcredit.engine.compliance import store
 from altcredit.engine.compliance.policy import POLICY
 from altcredit.runtime import jobs, outbox
@@ -168,6 +168,9 @@ async def _document(
             "ledger": list(ledger),
             "scores": scores,
             "accesses": [{**msgspec.to_builtins(one), "lender": lenders.get(one.lender_id)} for one in accesses],
+            "grievances": await grievances.of_retailer(
+                db, keyring=keyring, retailer_id=shop.retailer_id, now=now, limit=10_000
+            ),
             "history": await _history(db, shop.ids),
         }
     )

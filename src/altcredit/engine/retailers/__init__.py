@@ -1,6 +1,15 @@
 """Shops: identifiers in, opaque ids out; merges and their undoing."""
 
-from altcredit.engine.retailers.erasure import Dossier, Sighting, Unlinked, destroy, dossier, names_one_of, unlink
+from altcredit.engine.retailers.erasure import (
+    Dossier,
+    Sighting,
+    Unlinked,
+    destroy,
+    dossier,
+    names_one_of,
+    states,
+    unlink,
+)
 from altcredit.engine.retailers.gstin import is_gstin
 from altcredit.engine.retailers.identity import gst_hash, phone_hash
 from altcredit.engine.retailers.matching import ShopKey
@@ -47,6 +56,7 @@ __all__ = [
     "profile",
     "require_gstin",
     "resolve",
+    "states",
     "undo_merge",
     "unlink",
 ]

@@ -11,6 +11,7 @@ from altcredit.engine.retailers.operations import RetailerUnknown, profile
 from altcredit.runtime.db import Connection
 from altcredit.runtime.keys import Keyring
 
+_AT_ONCE: Final = 5_000
 _NAMING: Final = ("retailer_gst", "retailer_ref", "retailer_phone_hash")
 
 
@@ -106,3 +107,15 @@ def names_one_of(keyring: Keyring, distributor_id: str, record: Any, identifiers
         phone and identity.phone_hash(keyring, phone),
     )
     return any(one in identifiers for one in said if one)
+
+
+async def states(db: Connection, *, keyring: Keyring, retailer_ids: Sequence[str]) -> dict[str, str]:
+    """Return the state code (two digits) of those retailers that have a GSTIN, for figures by state."""
+    found: dict[str, str] = {}
+    for start in range(0, len(retailer_ids), _AT_ONCE):
+        sealed = await store.sealed_identities(db, retailer_ids=list(retailer_ids[start : start + _AT_ONCE]))
+        for retailer_id, blob in sealed.items():
+            gstins = identity.unseal(blob, keyring=keyring, retailer_id=retailer_id).gstins
+            if gstins:
+                found[retailer_id] = gstins[0][:2]
+    return found

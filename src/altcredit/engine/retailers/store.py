@@ -167,6 +167,7 @@ DESTROY = (
     "UPDATE retailer SET sealed = ''::bytea, name_hash = NULL WHERE retailer_id = ANY($1::text[]) AND sealed <> ''"
 )
 FORGET_SIGHTINGS = "DELETE FROM retailer_distributor WHERE retailer_id = ANY($1::text[])"
+SEALED_IDENTITIES = "SELECT retailer_id, sealed FROM retailer WHERE retailer_id = ANY($1::text[]) AND sealed <> ''"
 CREATED = "SELECT min(created_at) FROM retailer WHERE retailer_id = ANY($1::text[])"
 
 
@@ -300,6 +301,11 @@ async def distributors(db: Connection, *, retailer_ids: list[str]) -> list[tuple
 async def created(db: Connection, *, retailer_ids: list[str]) -> datetime:
     first: datetime = await db.fetchval(CREATED, retailer_ids)
     return first
+
+
+async def sealed_identities(db: Connection, *, retailer_ids: list[str]) -> dict[str, bytes]:
+    """Return what is sealed of some ids, without locking; erased ones have nothing."""
+    return {row["retailer_id"]: row["sealed"] for row in await db.fetch(SEALED_IDENTITIES, retailer_ids)}
 
 
 async def unlink(db: Connection, *, retailer_ids: list[str]) -> list[bytes]:
