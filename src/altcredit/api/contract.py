@@ -189,15 +189,15 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     One operation.
 
     ``asks`` is read from the JSON body of POST and PUT, and from path and query otherwise. ``credentials`` are
-    alternatives (OR) of proofs needed together (AND); none means that the route is public. ``writes`` runs the handler
-    in one transaction, committed before the answer is sent; ``replays`` names the header under whose key the answer is
-    stored and given again (contract A4, U7). ``decodes`` is false where the handler reads the body itself and ``asks``
-    only describes it. ``judges_body`` looks at the raw bytes before they are read as JSON; ``examines`` finds in the
-    JSON object what types cannot say, whether or not the rest of it fits. ``pending`` is answered with 202 where the
-    handler returns ``Pending``. ``refused`` hears of every refusal to a known caller, once nothing came of the request.
-    ``limits`` are the published quotas (requests
-    by window); ``takes`` counts a well-formed request before the handler runs; ``peeks`` tells what is left when a
-    request is refused before it is counted.
+    alternatives (OR) of proofs needed together (AND); none means that the route is public. Of ``permissions`` a member
+    of staff needs one. ``writes`` runs the handler in one transaction, committed before the answer is sent; ``replays``
+    names the header under whose key the answer is stored and given again (contract A4, U7). ``decodes`` is false where
+    the handler reads the body itself and ``asks`` only describes it. ``judges_body`` looks at the raw bytes before they
+    are read as JSON; ``examines`` finds in the JSON object what types cannot say, whether or not the rest of it fits.
+    ``pending`` is answered with 202 where the handler returns ``Pending``. ``refused`` hears of every refusal to a
+    known caller, once nothing came of the request. ``limits`` are the published quotas (requests by window); ``takes``
+    counts a well-formed request before the handler runs; ``peeks`` tells what is left when a request is refused before
+    it is counted.
     """
 
     method: Literal["GET", "POST", "PUT"]
@@ -213,6 +213,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     pending: type | None = None
     credentials: tuple[Credential, ...] = ()
+    permissions: tuple[str, ...] = ()
     refusals: tuple[type[Refusal], ...] = ()
     headers: tuple[Header, ...] = ()
     places: tuple[Place, ...] = ()

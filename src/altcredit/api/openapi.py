@@ -72,6 +72,8 @@ def _operation(route: Route, errors: Errors) -> dict[str, Any]:
         "parameters": [*_path_and_query(route), *(_header(one) for one in _headers(route, errors))],
         "responses": _responses(route, errors),
     }
+    if route.permissions:
+        operation["x-permissions"] = list(route.permissions)
     if route.limits:
         operation["x-rate-limits"] = route.limits
     if route.description:

@@ -126,3 +126,20 @@ async def test_a_breach_has_a_clock_and_is_closed_once_everybody_was_told(desk: 
     )
     assert (later.status_code, later.json()["error"]["code"]) == (400, "BREACH_INVALID")
     assert made.json()["breach_id"] in [one["breach_id"] for one in (await dpo.get("/breaches")).json()["breaches"]]
+
+
+async def test_the_compliance_report_is_made_for_a_period_as_json_and_as_a_page(desk: Desks) -> None:
+    auditor, today = await desk("auditor"), datetime.now(UTC).date()
+    period = {"from": str(today - timedelta(days=30)), "to": str(today + timedelta(days=1))}
+    made = await auditor.get("/compliance/report", **period)
+    assert made.status_code == 200, made.text
+    assert len(made.json()["sections"]) == 15
+    page = await auditor.get("/compliance/report", **period, format="html")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "script-src" not in page.headers["content-security-policy"]
+    assert page.text.startswith("<!doctype html>")
+    backwards = await auditor.get("/compliance/report", **{"from": period["to"], "to": period["from"]})
+    assert (backwards.status_code, backwards.json()["error"]["code"]) == (400, "INVALID_PERIOD")
+    for bad in ("2026-02-30", "yesterday"):
+        refused = await auditor.get("/compliance/report", **{"from": bad, "to": period["to"]})
+        assert (refused.status_code, refused.json()["error"]["details"][0]["path"]) == (400, "$.from")

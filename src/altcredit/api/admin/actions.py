@@ -116,6 +116,7 @@ def _route(act: Act, handler: Handler, *, writes: bool = True, **declared: Any) 
     return Route(
         handler=_recorded(act, handler, inside=writes),
         credentials=tuple(_permitted(act, permission) for permission in act.permissions),
+        permissions=act.permissions,
         refused=_refused(act),
         writes=writes,
         **declared,

@@ -20,6 +20,7 @@ ERRORS: dict[type[Refusal], Error] = {
         400, "CALLBACK_REFUSED", "Callbacks may not go there, or the test event was not answered with 2xx."
     ),
     compliance.BreachInvalid: Error(400, "BREACH_INVALID", "The breach cannot be as described; see the details."),
+    compliance.PeriodInvalid: Error(400, "INVALID_PERIOD", "The period ends before it begins."),
     underwriting.VerdictImpossible: Error(400, "VERDICT_IMPOSSIBLE", "This verdict does not fit this application."),
     # 404: there is none
     identity.DistributorUnknown: Error(404, "DISTRIBUTOR_UNKNOWN", "There is no such distributor."),

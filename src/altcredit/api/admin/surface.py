@@ -7,6 +7,7 @@ from altcredit.api.admin import (
     audit,
     breaches,
     clients,
+    compliance,
     consents,
     distributors,
     grievances,
@@ -34,6 +35,7 @@ OPERATIONS = (
     *grievances.ROUTES,
     *retailers.ROUTES,
     *breaches.ROUTES,
+    *compliance.ROUTES,
     *staff.ROUTES,
     *audit.ROUTES,
 )
