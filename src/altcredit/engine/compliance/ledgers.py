@@ -176,6 +176,11 @@ AUDITED = """
 SELECT split_part(action, '.', 1) AS subject, count(*) AS events FROM audit_event
 WHERE at >= $1 AND at < $2 GROUP BY 1 ORDER BY 2 DESC, 1
 """
+UNSEALED = """
+SELECT count(*) AS events FROM audit_event e
+WHERE at >= $1 AND at < $2
+  AND NOT EXISTS (SELECT FROM audit_leaf l WHERE l.log = 'audit_event' AND l.row_id = e.event_id)
+"""
 BREACHES = """
 SELECT breach_id, nature, severity, affected, aware_at, notify_by, board_at, principals_at, closed_at
 FROM breach WHERE aware_at < $2 AND (aware_at >= $1 OR closed_at IS NULL OR closed_at >= $1)

@@ -172,6 +172,7 @@ async def security(db: Connection, since: datetime, until: datetime, now: dateti
     certificates = await ledgers.row(db, ledgers.CERTIFICATES, now)
     refused = await ledgers.rows(db, ledgers.REFUSED_SIGN_INS, since, until)
     audited = await ledgers.rows(db, ledgers.AUDITED, since, until)
+    unsealed = await ledgers.row(db, ledgers.UNSEALED, since, until)
     accesses = await ledgers.rows(db, ledgers.ACCESSES, since, until)
     ages = [(row, now - (row["activated_at"] or row["created_at"])) for row in keys if row["state"] == "active"]
     return Section(
@@ -190,6 +191,7 @@ async def security(db: Connection, since: datetime, until: datetime, now: dateti
             Figure(name="refused_sign_ins", value=sum(row["events"] for row in refused)),
             Figure(name="refused_score_calls", value=sum(row["calls"] for row in accesses if row["outcome"] != "OK")),
             Figure(name="audit_events", value=sum(row["events"] for row in audited)),
+            Figure(name="audit_events_unsealed", value=unsealed["events"], note="without a leaf in the signed tree"),
         ),
         tables=(
             table("Signing keys", ("purpose", "key", "active since", "days"),
