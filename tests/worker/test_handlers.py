@@ -23,7 +23,10 @@ async def work(database_url: str, tmp_path: Path) -> AsyncIterator[Work]:
     await platform.close()
 
 
-@pytest.mark.parametrize("job", ["keys.rotate", "partitions.create", "records.purge"])
+@pytest.mark.parametrize(
+    "job",
+    ["keys.rotate", "partitions.create", "records.purge", "messaging.sweep", "messaging.purge", "grievances.escalate"],
+)
 async def test_a_scheduled_job_can_be_run_again_and_again(work: Work, job: str) -> None:
     for _ in range(2):
         await HANDLERS[job].run(work, [{}])

@@ -89,6 +89,10 @@ class WhatsApp:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
+    def trust(self, context: ssl.SSLContext) -> None:
+        """Set whose certificates the platform's listener may have."""
+        self._context = context
+
     # Phones
 
     async def say(self, phone: str, text: str, *, wamid: str | None = None, at: float | None = None) -> int:

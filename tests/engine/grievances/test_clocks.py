@@ -94,3 +94,19 @@ def test_however_the_clock_jumps_a_cases_own_time_never_goes_back_and_never_lags
         latest = own
     # Each setting back may hide the ten minutes in which it happened, and no more.
     assert latest >= true - 10 * MINUTE * sum(jump < 0 for jump in jumps) - TOLERANCE
+
+
+async def test_an_escalation_is_counted_and_shown(desk: Desk) -> None:
+    from altcredit.worker import HANDLERS, Work
+    from altcredit.worker.grievances import ESCALATED, OVERDUE
+    from altcredit.worker.work import Kept
+
+    shop = await desk.shop()
+    await desk.file(shop, await desk.score(shop))
+    counter = ESCALATED.labels("acknowledgement")
+    before = counter._value.get()
+    work = Work(platform=desk.platform, clock=lambda: NOW + DAY, kept=Kept())
+    for _ in range(2):
+        await HANDLERS["grievances.escalate"].run(work, [{}])
+    assert counter._value.get() == before + 1
+    assert OVERDUE._value.get() == 1

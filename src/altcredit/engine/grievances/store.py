@@ -15,8 +15,8 @@ from altcredit.runtime.db import Connection, Record
 _COLUMNS = """
     g.grievance_id, g.retailer_id, g.score_id, g.filed_by, g.filer_id, g.channel, g.grievance_type,
     g.sealed_description, g.contact, g.language, g.filed_at, g.ack_by, g.resolve_by, g.escalate_by, g.set_back,
-    g.status, g.acknowledged_at,
-    g.reviewer, g.corrected_at, g.resolved_at, g.outcome, g.sealed_resolution, g.new_score_id,
+    g.status, g.acknowledged_at, g.reviewer, g.corrected_at, g.resolved_at, g.outcome, g.sealed_resolution,
+    g.new_score_id,
     ARRAY(SELECT clock FROM grievance_escalation e WHERE e.grievance_id = g.grievance_id ORDER BY due_at) AS escalated
 """
 # $1 the lender's head key, $2 now, $3 the score

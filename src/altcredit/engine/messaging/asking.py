@@ -8,7 +8,7 @@ import msgspec
 
 from altcredit.engine import consent
 from altcredit.engine.messaging import store
-from altcredit.engine.messaging.outgoing import MAX_QUESTION, MAX_TEXT, Button, Question, Template, Text
+from altcredit.engine.messaging.outgoing import MAX_QUESTION, MAX_TEXT, Button, Question, Template, Text, one_line
 from altcredit.engine.messaging.phone import DIGITS, phone_hash, seal_address, sent_hash
 from altcredit.engine.messaging.sending import queue
 from altcredit.engine.messaging.wording import Language, say
@@ -118,6 +118,8 @@ async def show(db: Connection, means: Means, phone: str, shown: Shown, now: date
     scope = list(draft.lender_scope)
     await store.invite(db, nonce, hashed, draft.retailer_id, scope, draft.purpose, language, sealed, now, expires_at)
     short = len(text) <= MAX_QUESTION
+    # What a template shows must be what is signed, to the letter.
+    exact = short and all(one_line(value) == value for value in draft.values)
     if not short:
         notice = Text(body=text)
         await queue(db, keyring=means.keyring, to=phone, topic="invitation", free=notice, now=now)
@@ -141,7 +143,7 @@ async def show(db: Connection, means: Means, phone: str, shown: Shown, now: date
         to=phone,
         topic="invitation",
         free=asked,
-        template=template if short else None,
+        template=template if exact else None,
         now=now,
     )
     return Invitation(invitation_id=nonce, retailer_id=draft.retailer_id, message_id=message_id, expires_at=expires_at)

@@ -9,6 +9,7 @@ MAX_QUESTION = 1_024
 MAX_FOOTER = 60
 MAX_TITLE = 20
 MAX_BUTTONS = 3
+MAX_VALUE = 400
 
 
 class Text(msgspec.Struct, frozen=True, kw_only=True, tag="text"):
@@ -85,7 +86,7 @@ def _template(message: Template) -> dict[str, Any]:
     components: list[dict[str, Any]] = []
     if message.values:
         components.append(
-            {"type": "body", "parameters": [{"type": "text", "text": _one_line(value)} for value in message.values]}
+            {"type": "body", "parameters": [{"type": "text", "text": one_line(value)} for value in message.values]}
         )
     components += [
         {
@@ -99,6 +100,7 @@ def _template(message: Template) -> dict[str, Any]:
     return {"name": message.name, "language": {"code": message.language}, "components": components}
 
 
-def _one_line(value: str) -> str:
-    """Return a value as parameters may be: no line breaks, tabs or runs of spaces."""
-    return " ".join(value.split()) or "–"
+def one_line(value: str) -> str:
+    """Return a value as parameters may be: no line breaks, tabs or runs of spaces, and not too long."""
+    line = " ".join(value.split()) or "–"
+    return line if len(line) <= MAX_VALUE else line[: MAX_VALUE - 1] + "…"
