@@ -22,9 +22,9 @@ from altcredit.runtime.tls import Tls
 
 
 @asynccontextmanager
-async def office(server: str, home: Path, **changes: Any) -> AsyncIterator[Installation]:
+async def office(server: str, home: Path, *, port: int = 0, **changes: Any) -> AsyncIterator[Installation]:
     """Lend an installation whose staff can sign in at ``https://localhost:<port>``."""
-    (port,) = free_ports(1)
+    port = port or free_ports(1)[0]
     async with new_database(server) as dsn:
         settings = Settings(
             home=str(home), port=0, admin_port=port, database_url=dsn, log_level="error",

@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+from xml.sax.saxutils import quoteattr
 
 import httpx2
 from cryptography import x509
@@ -146,7 +147,9 @@ class SimpleSamlPhp:
     def running(self, sp: ServiceProvider) -> Iterator[None]:
         with once("simplesamlphp") as folder:
             if folder is not None:
-                _run("apt-get", "download", "simplesamlphp", cwd=folder)
+                if subprocess.run(("apt-get", "download", "simplesamlphp"), cwd=folder, capture_output=True).returncode:
+                    _run("apt-get", "update")  # a fresh machine knows of no packages yet
+                    _run("apt-get", "download", "simplesamlphp", cwd=folder)
                 (package,) = folder.glob("*.deb")
                 _run("dpkg", "-x", str(package), str(folder / "root"))
         self._configure(sp)
@@ -202,6 +205,23 @@ class SimpleSamlPhp:
         """Return the SAMLResponse field that answers a request at ``url``."""
         with httpx2.Client(follow_redirects=True, timeout=30) as client:
             return field(client.get(url).text)
+
+
+METADATA = """<?xml version="1.0"?>
+<!-- as an operator might have got it -->
+<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" xmlns:ds="http://www.w3.org/2000/09/xmldsig#" entityID={id}>
+ <md:IDPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
+  <md:KeyDescriptor use="signing"><ds:KeyInfo><ds:X509Data><ds:X509Certificate>{certificate}</ds:X509Certificate></ds:X509Data></ds:KeyInfo></md:KeyDescriptor>
+  <md:SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location={sso}/>
+ </md:IDPSSODescriptor>
+</md:EntityDescriptor>
+"""
+
+
+def metadata(idp: IdentityProvider, signer: Signer) -> str:
+    """Return the metadata of a provider that signs with one key."""
+    certificate = "".join(signer.pem.splitlines()[1:-1])
+    return METADATA.format(id=quoteattr(idp.entity_id), sso=quoteattr(idp.sso_url), certificate=certificate)
 
 
 def field(html: str) -> str:

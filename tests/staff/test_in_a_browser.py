@@ -4,13 +4,18 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, expect
 from tests.api.conftest import Installation
+from tests.served import free_ports
+from tests.staff.conftest import office
+from tests.staff.outside import NAME_ID, Signer, SimpleSamlPhp, metadata
 
 from altcredit.engine import identity
+from altcredit.engine.identity.people.saml import ServiceProvider
 
 KEY = {
     "protocol": "ctap2",
@@ -28,6 +33,11 @@ class Desk:
     def __init__(self, page: Page, devtools: Any, url: str) -> None:
         self.page, self.devtools, self.url = page, devtools, url
         self.complaints: list[str] = []
+
+    def hear(self, message: ConsoleMessage) -> None:
+        """Note what the browser complains of on our own pages."""
+        if message.type == "error" and message.location["url"].startswith(self.url):
+            self.complaints.append(message.text)
 
     async def plug_in(self, **changes: Any) -> str:
         """Plug a virtual key in and return its id."""
@@ -58,7 +68,7 @@ async def desk(chromium: Browser, staffed: Installation) -> AsyncIterator[Desk]:
     devtools = await context.new_cdp_session(page)
     await devtools.send("WebAuthn.enable")
     lent = Desk(page, devtools, staffed.admin_url)
-    page.on("console", lambda message: lent.complaints.append(message.text) if message.type == "error" else None)
+    page.on("console", lent.hear)
     page.on("pageerror", lambda error: lent.complaints.append(str(error)))
     yield lent
     await context.close()
@@ -186,6 +196,26 @@ async def test_somebody_who_is_not_of_the_staff_gets_no_further(chromium: Browse
         await expect(at.page.get_by_text("NOT_STAFF")).to_be_visible()
         await at.page.goto(f"{at.url}/staff/key")
         await expect(at.page.get_by_text("SIGN_IN_UNKNOWN")).to_be_visible()
+
+
+async def test_a_provider_of_another_site_posts_its_answer_here(chromium: Browser, server: str, tmp_path: Path) -> None:
+    """Debian's SimpleSAMLphp, on another site: the browser sends the cookie of the sign-in with its POST, and no other."""
+    (port,) = free_ports(1)
+    here = f"https://localhost:{port}"
+    sp = ServiceProvider(entity_id=f"{here}/staff/metadata", acs_url=f"{here}/staff/acs")
+    provider = SimpleSamlPhp(Signer(tmp_path / "idp"))
+    file = tmp_path / "idp.xml"
+    file.write_text(metadata(provider.idp, provider.signer))
+    with provider.running(sp):
+        async with office(server, tmp_path / "home", port=port, saml_idp=str(file)) as house:
+            issued = await invited(house, NAME_ID, "ops")
+            async with desk(chromium, house) as at:
+                await at.plug_in()
+                await at.page.goto(f"{here}/staff/login")
+                await at.enrol(issued.ticket)
+                await at.use_key()
+                await expect(at.page.get_by_role("heading", name="Signed in")).to_be_visible()
+                assert at.complaints == []
 
 
 async def test_a_key_signs_for_one_request_as_the_page_of_an_action_would(

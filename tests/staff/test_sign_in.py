@@ -7,28 +7,17 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
-from xml.sax.saxutils import quoteattr
 
 import httpx2
 import pytest
 from tests.api.conftest import Installation
 from tests.staff.conftest import office
-from tests.staff.outside import NAME_ID, Samlp, Signer
+from tests.staff.outside import NAME_ID, Samlp, Signer, metadata
 
 from altcredit.api.staff.surface import ROUTES
 from altcredit.engine import identity
 from altcredit.engine.identity.people.saml import ServiceProvider
 from altcredit.runtime.settings import Settings, SettingsInvalid, load
-
-METADATA = """<?xml version="1.0"?>
-<!-- as an operator might have got it -->
-<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" xmlns:ds="http://www.w3.org/2000/09/xmldsig#" entityID={id}>
- <md:IDPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
-  <md:KeyDescriptor use="signing"><ds:KeyInfo><ds:X509Data><ds:X509Certificate>{certificate}</ds:X509Certificate></ds:X509Data></ds:KeyInfo></md:KeyDescriptor>
-  <md:SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location={sso}/>
- </md:IDPSSODescriptor>
-</md:EntityDescriptor>
-"""
 
 
 class House:
@@ -70,12 +59,9 @@ def idp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samlp]:
 @pytest.fixture(scope="module")
 async def house(server: str, idp: Samlp, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     home = tmp_path_factory.mktemp("house")
-    metadata = home / "idp.xml"
-    certificate = "".join(idp.signer.pem.splitlines()[1:-1])
-    metadata.write_text(
-        METADATA.format(id=quoteattr(idp.idp.entity_id), sso=quoteattr(idp.idp.sso_url), certificate=certificate)
-    )
-    async with office(server, home, saml_idp=str(metadata)) as installation:
+    file = home / "idp.xml"
+    file.write_text(metadata(idp.idp, idp.signer))
+    async with office(server, home, saml_idp=str(file)) as installation:
         async with installation.platform.database.transaction() as db:
             await identity.invite_staff(
                 db, keyring=installation.platform.keyring, name_id=NAME_ID, name="Asha", roles=["ops"], actor="test",

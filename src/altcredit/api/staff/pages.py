@@ -69,11 +69,16 @@ def _page(handler: Page) -> Callable[[Call, Any], Awaitable[Raw]]:
     return run
 
 
+async def _counted(call: Call, step: str) -> None:
+    """Count a step of a sign-in. Raises RateLimitExceeded: this address takes it too often."""
+    address = client_address(call.scope, call.platform.trusted_proxies)
+    async with call.platform.database.transaction() as db:
+        await quotas.take(db, quota=_QUOTA, subject=f"staff_{step}|{address}", now=call.now)
+
+
 async def _login(call: Call) -> Raw:
     platform = call.platform
-    address = client_address(call.scope, platform.trusted_proxies)
-    async with platform.database.transaction() as db:
-        await quotas.take(db, quota=_QUOTA, subject=f"staff_sign_in|{address}", now=call.now)
+    await _counted(call, "login")
     async with platform.database.transaction() as db:
         begun = await identity.begin_sign_in(db, keyring=platform.keyring, settings=platform.settings, now=call.now)
     return seen_at(begun.url, set_cookie(SIGN_IN_COOKIE, begun.cookie, seconds=600, cross_site=True))
@@ -82,6 +87,7 @@ async def _login(call: Call) -> Raw:
 async def _acs(call: Call) -> Raw:
     platform = call.platform
     shown = cookie(call, SIGN_IN_COOKIE)
+    await _counted(call, "acs")
     try:
         response, relay_state = form(call, "SAMLResponse", "RelayState")
         async with platform.database.transaction() as db:

@@ -99,6 +99,7 @@ CREATE TABLE staff_assertion (
     signed          bytea
 );
 CREATE INDEX staff_assertion_session ON staff_assertion (session_id);
+CREATE INDEX staff_assertion_unsigned ON staff_assertion (asked_at) WHERE used_at IS NULL;
 
 -- Assertions of the identity provider that were accepted, until they have expired: each counts once.
 CREATE TABLE saml_assertion (

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -94,6 +94,7 @@ INSERT_SIGN_IN = """
 INSERT INTO staff_sign_in (cookie_hmac, request_id, state, started_at, expires_at) VALUES ($1, $2, 'asked', $3, $4)
 """
 FORGET_SIGN_INS = "DELETE FROM staff_sign_in WHERE expires_at <= $1"
+FORGET_CHALLENGES = "DELETE FROM staff_assertion WHERE used_at IS NULL AND asked_at < $1"
 FORGET_SAML = "DELETE FROM saml_assertion WHERE expires_at <= $1"
 LOCK_SIGN_IN = """
 SELECT request_id, state, staff_id, ceremony, challenge, ticket_hmac, started_at, expires_at
@@ -304,7 +305,8 @@ async def insert_sign_in(
 
 
 async def forget_sign_ins(db: Connection, *, now: datetime) -> None:
-    """Drop sign-ins and assertions that have expired."""
+    """Drop sign-ins and assertions that have expired, and yesterday's challenges that no key has signed."""
+    await db.execute(FORGET_CHALLENGES, now - timedelta(days=1))
     await db.execute(FORGET_SIGN_INS, now)
     await db.execute(FORGET_SAML, now)
 
