@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := src connector tests bench tools
 SHELL := /bin/bash
 
-.PHONY: setup demo serve check test test-long bench spec docs lock
+.PHONY: setup system demo serve check test test-long bench spec docs lock
 
 setup: $(VENV)/.ready
 
@@ -31,10 +31,18 @@ check: setup
 	$(BIN)/python -m tools.breaking spec/guard.openapi.json <($(BIN)/altcredit openapi --product guard)
 	$(BIN)/python -m tools.breaking spec/admin.openapi.json <($(BIN)/altcredit openapi --product admin)
 
-test: setup
+# A browser for the pages, and what the identity providers that are not ours run on.
+system:
+	for one in chromium:chromium node:nodejs npm:npm php:php-cli; do \
+		command -v $${one%%:*} >/dev/null || missing="$$missing $${one##*:}"; done; \
+	php -m 2>/dev/null | grep -qx dom || missing="$$missing php-xml"; \
+	php -m 2>/dev/null | grep -qx mbstring || missing="$$missing php-mbstring"; \
+	test -z "$$missing" || { apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; }
+
+test: setup system
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not long"
 
-test-long: setup
+test-long: setup system
 	$(BIN)/pytest -q -n 2 --dist loadfile
 
 bench: setup

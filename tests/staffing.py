@@ -20,6 +20,7 @@ from fido2.webauthn import AttestedCredentialData, AuthenticatorData
 from altcredit.engine import identity
 from altcredit.engine.identity.people import sessions, store
 from altcredit.runtime import ids
+from altcredit.runtime.clock import Uptime
 from altcredit.runtime.db import Database
 from altcredit.runtime.keys import Keyring
 from altcredit.runtime.settings import Settings
@@ -108,6 +109,7 @@ async def staff_member(
     settings: Settings | None = None,
     name_id: str | None = None,
     now: datetime | None = None,
+    uptime: Uptime | None = None,
 ) -> Member:
     """Make a member of staff with a key and a session that begins ``now``, without the way there."""
     at = now or datetime.now(UTC)
@@ -125,5 +127,7 @@ async def staff_member(
     async with database.transaction() as db:
         assert await store.insert_staff(db, member, user_handle=secrets.token_bytes(32))
         assert await store.insert_key(db, enrolled, staff_id=staff_id, attested_by="test", now=at)
-        issued = await sessions.open_session(db, keyring=keyring, member=member, key_id=enrolled.key_id, now=at)
+        issued = await sessions.open_session(
+            db, keyring=keyring, member=member, key_id=enrolled.key_id, now=at, uptime=uptime
+        )
     return Member(database, keyring, member, key, issued)

@@ -28,11 +28,20 @@ async def score_everyone(db: Connection, event: Event) -> None:
     await jobs.enqueue(db, "altscore.nightly", {}, dedupe_key="altscore.nightly")
 
 
+async def tell_filer(db: Connection, event: Event) -> None:
+    """Tell the retailer who filed a grievance what has become of it."""
+    payload = {"grievance_id": event.data["grievance_id"], "what": event.type.removeprefix("grievance.")}
+    await jobs.enqueue(db, "grievances.notify", payload)
+
+
 SUBSCRIPTIONS: Subscriptions = {
     "consent.granted": (score_soon,),
     # Reads are refused by the revocation itself. A score that others may still read must not rest on ledgers that only
     # the ended consent named (contract C2), and the promised hour is shorter than the wait for the night.
     "consent.revoked": (score_soon,),
+    "grievance.acknowledged": (tell_filer,),
+    "grievance.noted": (tell_filer,),
+    "grievance.resolved": (tell_filer,),
     "model.promoted": (score_everyone,),
     "retailer.linked": (relink,),
     "retailer.merged": (relink,),

@@ -78,7 +78,7 @@ class World:
         """Return what puts an operation's valid credentials on a request that is otherwise ready to be sent."""
 
         def prove(request: requests.PreparedRequest) -> requests.PreparedRequest:
-            if operation in ("readScore", "readHistory", "lookUpRetailer"):
+            if operation in ("readScore", "readHistory", "lookUpRetailer", "readReceipt"):
                 request.headers.update(self.tokens["lender"])
             elif operation in ("grantConsent", "revokeConsent", "checkConsent", "showConsent"):
                 request.headers.update(self.tokens["service"])
@@ -143,11 +143,14 @@ async def world(server: str) -> AsyncIterator[World]:
             await altscore.consent(shop, lender.client_id)
             ended = await altscore.consent(shop, lender.client_id, purpose="other_purpose")
             await altscore.score(shop)
+            current = "SELECT score_id FROM current_score WHERE retailer_id = $1"
+            score_id = await altscore.platform.database.reads.fetchval(current, shop.retailer_id)
         (served.home / "ca.pem").write_text(altscore.authority.pem)
         certificate = feed.issued.certificate
         (served.home / "client.pem").write_text(certificate.pem + (certificate.key_pem or ""))
         known = {
             "retailer_id": shop.retailer_id,
+            "score_id": score_id,
             "purpose": PURPOSE,
             "gst": shop.gstin,
             "months": 6,

@@ -146,6 +146,9 @@ async def test_a_filtered_customer_can_be_underwritten_in_full_by_a_persons_verd
     assert (await guard.standing(request_id))["outcome"] in ("approved", "rejected")
     after = await world.asked(request_id)
     assert all(after[name]["query_id"] == before[name]["query_id"] for name in before), "what was paid is used again"
+    cost = "SELECT cost_centavos FROM underwriting WHERE request_id = $1"
+    paid = sum(one["price_centavos"] for one in after.values())
+    assert await guard.platform.database.reads.fetchval(cost, request_id) == paid, "and is counted once"
 
 
 async def test_a_source_that_is_not_needed_may_fail_and_the_decision_says_so(world: World) -> None:
@@ -172,17 +175,28 @@ async def test_without_a_source_that_is_needed_nothing_is_calculated(world: Worl
     assert [figures["score"], figures["riskBand"], figures["limit"]] == [-1, -1, -1]
 
 
+async def test_without_a_source_that_is_needed_the_dear_ones_are_not_paid_for_nothing(world: World) -> None:
+    await world.control(source="negative_bureau", garbage_rate=1.0)
+    try:
+        standing = await world.decided(next(one for one in PEOPLE[140:] if willing(one)), cost_saving=True)
+    finally:
+        await world.control(source="negative_bureau", garbage_rate=0.0)
+    assert standing["outcome"] == "not_calculable"
+    assert set(await world.asked(standing["requestId"])) <= set(SCREEN)
+
+
 async def test_a_source_that_errs_now_and_then_is_asked_again_and_charged_once(world: World) -> None:
     await world.control(error_rate=0.3)
     try:
-        standing = await world.decided(PEOPLE[70])
+        # One person's questions may all have luck: one application in eight.
+        standings = [await world.decided(person) for person in PEOPLE[70:80]]
     finally:
         await world.control(error_rate=0.0)
-    asked = await world.asked(standing["requestId"])
+    asked = [one for standing in standings for one in (await world.asked(standing["requestId"])).values()]
     async with httpx2.AsyncClient() as client:
         keys = (await client.get(f"{world.address}/ledger")).json()["keys"]
-    assert max(one["tries"] for one in asked.values()) > 1
-    assert all(keys[one["query_id"]]["charges"] == 1 for one in asked.values())
+    assert max(one["tries"] for one in asked if one["state"] == "answered") > 1
+    assert all(keys[one["query_id"]]["charges"] == 1 for one in asked)
 
 
 async def test_a_decision_agrees_with_the_policy_for_thirty_people(world: World) -> None:

@@ -162,6 +162,31 @@ async def test_a_rejected_applicant_is_looked_at_by_a_person_who_may_overturn(sa
     assert first.headers["webhook-id"] != second.headers["webhook-id"]
 
 
+async def test_a_filtered_applicant_is_underwritten_anew_without_the_funnel_however_late(sandbox: Guard) -> None:
+    from datetime import timedelta
+
+    from altcredit.engine import underwriting
+    from altcredit.runtime import clock
+
+    request_id = await sandbox.accepted(an_application(CPFS["filtered"][1], cost_saving=True))
+    await sandbox.callback(request_id)
+    asked = await sandbox.client.post(f"{PATH}/{request_id}/review", json={"reason": "please"})
+    platform = sandbox.platform
+    async with platform.database.transaction() as db:
+        await db.execute(
+            "UPDATE underwriting SET accepted_at = accepted_at - interval '3 days' WHERE request_id = $1", request_id
+        )
+        await underwriting.decide_review(
+            db, keyring=platform.keyring, review_id=asked.json()["reviewId"], verdict="reassessed", note="",
+            actor="person:ana", now=clock.now(),
+        )  # fmt: skip
+        assert await underwriting.fail_overdue(db, keyring=platform.keyring, now=clock.now()) == 0, "it has just begun"
+    assert (await sandbox.callback(request_id, count=2))["response"]["score"] == 0.015
+    late = clock.now() + timedelta(hours=25)
+    async with platform.database.transaction() as db:
+        assert await underwriting.fail_overdue(db, keyring=platform.keyring, now=late) == 0, "nothing waits any more"
+
+
 async def test_everything_accepted_is_decided_once(sandbox: Guard) -> None:
     reads = sandbox.platform.database.reads
 
@@ -170,6 +195,7 @@ async def test_everything_accepted_is_decided_once(sandbox: Guard) -> None:
 
     await until(settled)
     rows = await reads.fetch(
-        "SELECT subject, count(*) AS n FROM audit_event WHERE action = 'underwriting.decided' GROUP BY subject"
+        "SELECT subject, count(*) AS n FROM audit_event WHERE action = 'underwriting.decided' AND subject NOT IN"
+        " (SELECT request_id FROM underwriting_review WHERE decision = 'reassessed') GROUP BY subject"
     )
     assert {row["n"] for row in rows} == {1}

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -53,20 +52,12 @@ async def staffed(server: str, tmp_path_factory: pytest.TempPathFactory) -> Asyn
         yield installation
 
 
-def chromium_path() -> str:
-    """Return Debian's Chromium, installing it where it is missing."""
-    if shutil.which("chromium") is None:
-        subprocess.run(["apt-get", "update", "-qq"], check=True)
-        subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"], check=True)
-    found = shutil.which("chromium")
-    assert found is not None
-    return found
-
-
 @pytest.fixture(scope="session")
 async def chromium() -> AsyncIterator[Browser]:
     """A real browser. The development authority is unknown to it: its certificate errors are ignored, ours are tested."""
+    found = shutil.which("chromium")
+    assert found is not None, "run `make system`"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield browser
         await browser.close()

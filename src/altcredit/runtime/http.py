@@ -62,7 +62,7 @@ class Sender:
         self._context = context
         self._lookups = Lookups()
         self._resolve: Resolve = resolve or self._lookups
-        self._idle = Idle(seconds=_IDLE_SECONDS, most=_IDLE_CONNECTIONS)
+        self._idle: Idle[Connection] = Idle(seconds=_IDLE_SECONDS, most=_IDLE_CONNECTIONS)
 
     @classmethod
     def open(cls, settings: Settings, *, authority_pem: str | None = None) -> Self:
@@ -184,14 +184,11 @@ class Sender:
         A receiver that has said its status has been reached: what it drips after that, or fails to, changes nothing.
         """
         try:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await connection.exchange(request)
-            except TimeoutError:
-                if not connection.status:
-                    raise
+            await connection.exchange(request, deadline=deadline)
             if connection.status:
                 return Answer(status=connection.status, body=connection.body[:ANSWER_BYTES])
+            if connection.end is None:
+                raise TimeoutError
             if connection.heard:
                 raise NotSent("answer", "the answer is not HTTP, or its head is incomplete or too long")
             return None

@@ -20,6 +20,11 @@ def new_secret() -> str:
     return secrets.token_hex(32)
 
 
+def new_code() -> str:
+    """Return six random digits, for a code that is typed in once within minutes."""
+    return f"{secrets.randbelow(1_000_000):06d}"
+
+
 def new_token() -> str:
     """Return 64 random letters and digits (381 bits), the form of a partner's token (contract U9)."""
     return "".join(secrets.choice(_LETTERS_AND_DIGITS) for _ in range(64))

@@ -114,6 +114,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "cannot write. Empty: `audit/heads.jsonl` under the home folder."
         ),
     ] = ""
+    whatsapp_base_url: Annotated[
+        str, _says("WhatsApp's Cloud API, `https://graph.facebook.com`; empty: messages are queued, and none is sent.")
+    ] = ""
+    whatsapp_phone_number_id: Annotated[str, _says("Id of the phone number that messages are sent from.")] = ""
+    whatsapp_verify_token: Annotated[
+        str, _says("Word that WhatsApp must know to set up its webhook; empty outside production: made up under home.")
+    ] = ""
+    whatsapp_app_secret_file: Annotated[
+        str, _says("File of the app secret that signs webhooks; empty outside production: made up under home.")
+    ] = ""
+    whatsapp_access_token_file: Annotated[str, _says("File of the token that messages are sent with.")] = ""
     issuer: Annotated[str, _says("`iss` claim of access tokens.")] = "altscore.in"
     sandbox_delay: Annotated[
         float, msgspec.Meta(ge=0, le=3600, description="Seconds that the sandbox takes to underwrite an application.")

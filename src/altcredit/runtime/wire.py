@@ -9,14 +9,11 @@ used again only after a complete answer with nothing behind it.
 
 import asyncio
 from collections.abc import Hashable
-from typing import Literal, cast
+from typing import Generic, Literal, TypeVar, cast
 
 import httptools
 
 End = Literal["complete", "closed", "malformed", "too_large"]
-
-_BODILESS = (204, 304)
-_MEASURES = (b"content-length", b"transfer-encoding")
 
 
 class Connection(asyncio.Protocol):
@@ -24,7 +21,8 @@ class Connection(asyncio.Protocol):
     One connection; at most one request at a time is on it. What came is here to be read until the next one.
 
     ``status`` is 0 until an answer's head is complete; interim answers (1xx) are passed over. ``end`` says how the
-    answer ended, None: not yet. ``heard`` counts the bytes since the request.
+    answer ended, None: not yet. ``heard`` counts the bytes since the request. Who reads headers adds ``on_header``, and
+    forgets in ``on_message_begin`` what it knows of a message before.
     """
 
     transport: asyncio.Transport
@@ -32,29 +30,41 @@ class Connection(asyncio.Protocol):
     def __init__(self, *, head: int, most: int) -> None:
         """``head`` bytes may come before an answer's head is complete; after ``most`` bytes no more are read."""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.lost_by: Exception | None = None
         self.idle_since = 0.0
         self.reusable = False
         self.status = self.heard = 0
-        self.headers: list[tuple[bytes, bytes]] = []
         self.end: End | None = None
         self._head = head
         self._most = most
         self._body: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
 
-    async def exchange(self, request: bytes) -> None:
-        """Send a request and return when its answer has ended, however it did. Cancelled, the connection is spent."""
+    async def exchange(self, request: bytes, *, deadline: float | None = None) -> None:
+        """
+        Send a request and return when its answer has ended, however it did, or at ``deadline`` (of the loop's clock).
+
+        A connection whose exchange is cancelled, or late, is spent; what came until then can be read.
+        """
+        loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self.status = self.heard = 0
-        self.headers, self._body = [], []
+        self._body = []
         self.end = None
         self.reusable = False
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = loop.create_future()
         if self.transport.is_closing():
             self._ended("closed")
         else:
             self.transport.write(request)
-        await self._waiter
+        if deadline is None:
+            await self._waiter
+            return
+        timer = loop.call_at(deadline, self._done)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
 
     @property
     def body(self) -> bytes:
@@ -81,20 +91,19 @@ class Connection(asyncio.Protocol):
                 self._ended("too_large")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        by_closing = exc is None and self.status and not self._is_measured()
-        self._ended("complete" if by_closing else "closed")
+        self.lost_by = exc
+        self._ended("closed")
         if not self.closed.done():
             self.closed.set_result(None)
-
-    def _is_measured(self) -> bool:
-        """Tell whether the answer says itself where it ends."""
-        return self.status in _BODILESS or any(name.lower() in _MEASURES for name, _ in self.headers)
 
     def _ended(self, end: End) -> None:
         """Note how the answer ended, or that something came behind it; either way the connection is spent."""
         self.reusable = False
         if self.end is None:
             self.end = end
+        self._done()
+
+    def _done(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -103,10 +112,6 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self.end is not None:  # more than one answer to one request
             self.reusable = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self.end is None:
-            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -120,40 +125,44 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self.end is not None or self.status == 101:  # a switch of protocols is no answer's end
             return
-        if not self.status:  # an interim answer: the one that counts follows
-            self.headers.clear()
-            return
-        self._ended("complete")
-        self.reusable = self._parser.should_keep_alive() and not self.transport.is_closing()
+        if self.status:  # else it is an interim answer, and the one that counts follows
+            self.end = "complete"
+            self._done()
+            self.reusable = self._parser.should_keep_alive() and not self.transport.is_closing()
 
 
-class Idle:
+Kept = TypeVar("Kept", bound=Connection)
+
+
+class Idle(Generic[Kept]):
     """Connections that wait for their next request, each for whoever names its key again; the last used comes first."""
 
     def __init__(self, *, seconds: float, most: int | None = None) -> None:
         """Keep each for ``seconds``, and of one key no more than ``most``."""
         self._seconds = seconds
         self._most = most
-        self._kept: dict[Hashable, list[Connection]] = {}
+        self._kept: dict[Hashable, list[Kept]] = {}
         self._sweep: asyncio.TimerHandle | None = None
 
-    def take(self, key: Hashable) -> Connection | None:
+    def take(self, key: Hashable) -> Kept | None:
         """Return a connection that was kept under a key and can be used again."""
         kept = self._kept.get(key)
         now = asyncio.get_running_loop().time()
         while kept:
             connection = kept.pop()
-            if self._is_good(connection, now):
+            if connection.reusable and now < connection.idle_since + self._seconds:
                 return connection
             connection.transport.abort()
         return None
 
-    def give(self, key: Hashable, connection: Connection) -> None:
+    def give(self, key: Hashable, connection: Kept) -> None:
         """Keep a connection whose exchange is over; end one that cannot be used again."""
         if not connection.reusable:
             connection.transport.abort()
             return
-        kept = self._kept.setdefault(key, [])
+        kept = self._kept.get(key)
+        if kept is None:
+            kept = self._kept[key] = []
         if self._most is not None and len(kept) >= self._most:
             kept.pop(0).transport.abort()
         loop = asyncio.get_running_loop()
@@ -172,14 +181,11 @@ class Idle:
                 connection.transport.abort()
         self._kept.clear()
 
-    def _is_good(self, connection: Connection, now: float) -> bool:
-        return connection.reusable and now < connection.idle_since + self._seconds
-
     def _swept(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         for key, kept in list(self._kept.items()):
-            good = [one for one in kept if self._is_good(one, now)]
+            good = [one for one in kept if one.reusable and now < one.idle_since + self._seconds]
             for connection in kept:
                 if connection not in good:
                     connection.transport.abort()

@@ -1,4 +1,4 @@
-"""The simulator's listener, and the file of sources that leads to it."""
+"""The simulators' listener, and the file of sources that leads to it."""
 
 import asyncio
 import socket
@@ -6,12 +6,12 @@ import ssl
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import uvicorn
 
 from altcredit.engine.sources import SOURCES
-from altcredit.simulator.source_server import SourceServer
 
 _KEEP_ALIVE_SECONDS = 75  # longer than clients keep idle connections
 _STOP_SECONDS = 5
@@ -43,7 +43,7 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serving(
-    app: SourceServer, *, host: str = "127.0.0.1", port: int = 0, certificates: Certificates | None = None
+    app: Any, *, host: str = "127.0.0.1", port: int = 0, certificates: Certificates | None = None
 ) -> AsyncIterator[str]:
     """
     Serve while in the block, and lend the base URL; port 0 takes a free one. Leaving waits for requests under way.

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from altcredit.runtime import idempotency, jobs, outbox, quotas
 from altcredit.runtime.jobs import Payload
-from altcredit.worker import audit, compliance, delivery, scoring, underwriting
+from altcredit.worker import audit, compliance, delivery, grievances, messaging, scoring, underwriting
 from altcredit.worker.work import Handler, Schedule, Work
 
 _EVENTS_KEPT = timedelta(days=7)
@@ -76,6 +76,12 @@ HANDLERS: Mapping[str, Handler] = {
     "underwriting.purge": Handler(run=underwriting.purge, at_once=1),
     "delivery.send": Handler(run=delivery.send, lane="delivery"),
     "delivery.sweep": Handler(run=delivery.sweep, at_once=1),
+    "messaging.send": Handler(run=messaging.send, lane="delivery"),
+    "messaging.answer": Handler(run=messaging.answer),
+    "messaging.sweep": Handler(run=messaging.sweep, at_once=1),
+    "messaging.purge": Handler(run=messaging.purge, at_once=1),
+    "grievances.escalate": Handler(run=grievances.escalate, at_once=1),
+    "grievances.notify": Handler(run=grievances.notify),
 }
 
 SCHEDULES: tuple[Schedule, ...] = (
@@ -89,4 +95,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule(job="underwriting.expire", cron="*/5 * * * *"),
     Schedule(job="delivery.sweep", cron="*/5 * * * *"),
     Schedule(job="underwriting.purge", cron="20 3 * * *"),
+    Schedule(job="messaging.sweep", cron="*/5 * * * *"),
+    Schedule(job="messaging.purge", cron="50 3 * * *"),
+    Schedule(job="grievances.escalate", cron="*/5 * * * *"),
 )

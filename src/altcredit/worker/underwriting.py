@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from altcredit.engine import delivery, sources, underwriting
 from altcredit.runtime import log
 from altcredit.runtime.jobs import Payload
@@ -49,7 +51,9 @@ async def run(work: Work, payloads: list[Payload]) -> None:
     )
     if case is None:
         return
-    found = underwriting.rehearsal(case.application, environment=platform.settings.environment)
+    # Whom a person has underwritten anew meets no funnel, in the sandbox neither.
+    asked = msgspec.structs.replace(case.application, cost_saving_enabled=not case.asks_all)
+    found = underwriting.rehearsal(asked, environment=platform.settings.environment)
     if found is not None:
         await _rehearse(work, case, found)
         return
@@ -129,9 +133,13 @@ class _Pipeline:
             if self._knocked_out():
                 break
         screening = self._screened()
-        if screening.passed:
+        if screening.passed and not self._is_hopeless():
             await self._ask(_of_tier("full"))
         return self._decided(screening)
+
+    def _is_hopeless(self) -> bool:
+        """Tell whether a source failed without which nothing is calculated: the dear ones would be paid in vain."""
+        return any(name in self.findings and name not in self.answers for name in underwriting.REQUIRED)
 
     async def _ask(self, names: Iterable[str]) -> None:
         work, case = self.work, self.case

@@ -71,10 +71,15 @@ class Log:
                 await db.execute(statement)
 
 
-@pytest.fixture
-async def log(database: Database, tmp_path: Path) -> Log:
+async def opened(database: Database, second: Path) -> Log:
+    """Return the log of a test's database, with the same keys whichever process asks."""
     keyring = Keyring(KeyProvider(root=b"r" * 32, keks=(b"k" * 32,)))
     async with database.transaction() as db:
         await signing.maintain(db, keyring=keyring, now=NOW)
         keys = await signing.load(db, keyring=keyring, issuer="altscore.in", now=NOW)
-    return Log(database, keyring, keys, tmp_path / "heads" / "heads.jsonl")
+    return Log(database, keyring, keys, second)
+
+
+@pytest.fixture
+async def log(database: Database, tmp_path: Path) -> Log:
+    return await opened(database, tmp_path / "heads" / "heads.jsonl")

@@ -6,6 +6,8 @@ import pytest
 from tests.engine.compliance.conftest import DAY, NOW, Engine, Shop
 
 from altcredit.engine import compliance, consent, retailers, scoring
+from altcredit.runtime import sealed
+from altcredit.runtime.keys import KeyProvider, Keyring
 
 
 async def _asked(engine: Engine) -> tuple[Shop, str, compliance.Erasure]:
@@ -108,7 +110,7 @@ async def test_after_the_last_step_only_what_the_law_keeps_is_left(engine: Engin
         assert [one["standing"] for one in held] == [{}]  # the one that the lender was told, without its features
         assert await db.fetchval("SELECT count(*) FROM score_month") == 0
         assert await db.fetchval("SELECT count(*) FROM retailer_distributor") == 0
-        assert await db.fetchval("SELECT sealed FROM retailer WHERE retailer_id = $1", shop.retailer_id) == b""
+        assert await db.fetchval("SELECT sealed FROM retailer WHERE retailer_id = $1", shop.retailer_id) is None
         assert await db.fetchval("SELECT identifiers FROM erasure") == []
         with pytest.raises(retailers.RetailerUnknown):
             await retailers.dossier(db, keyring=engine.keyring, retailer_id=shop.retailer_id)
@@ -150,3 +152,13 @@ async def test_a_late_key_moves_the_expiry_of_backups_and_shows_as_overdue(engin
     done = await engine.step(erasure, "backups", at=at + 33 * DAY)
     assert done.certificate is not None
     assert json.loads(done.certificate.record)["in_time"] is False
+
+
+async def test_keys_can_be_rewrapped_when_a_shop_has_none_any_more(engine: Engine) -> None:
+    _, _, erasure = await _asked(engine)
+    await _finished(engine, erasure)
+    other = Keyring(KeyProvider(root=b"r" * 32, keks=(b"n" * 32, b"k" * 32)))
+    async with engine.database.transaction() as db:
+        moved = await sealed.rewrap(db, keyring=other)
+    assert "retailer.sealed" not in moved
+    assert moved

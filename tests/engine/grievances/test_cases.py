@@ -33,9 +33,9 @@ async def test_a_filing_starts_three_clocks_and_says_so(desk: Desk) -> None:
 async def test_what_was_written_is_sealed_at_rest(desk: Desk) -> None:
     shop = await desk.shop()
     case = await desk.file(shop, await desk.score(shop), description="my secret grief", contact_phone_hash="ab" * 32)
-    row = await desk.database.reads.fetchrow("SELECT description, contact FROM grievance")
+    row = await desk.database.reads.fetchrow("SELECT sealed_description, contact FROM grievance")
     assert row is not None
-    assert b"my secret grief" not in row["description"]
+    assert b"my secret grief" not in row["sealed_description"]
     assert row["contact"] == retailers.phone_hash(desk.keyring, "ab" * 32)
     assert (await desk.find(case, Party(kind="lender", id=desk.lender))).description == "my secret grief"
 

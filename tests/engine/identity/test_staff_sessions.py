@@ -6,6 +6,8 @@ import pytest
 from tests.staffing import staff_member
 
 from altcredit.engine import identity
+from altcredit.runtime import clock
+from altcredit.runtime.clock import Uptime
 from altcredit.runtime.db import Database
 from altcredit.runtime.keys import Keyring
 
@@ -69,3 +71,33 @@ async def test_a_token_is_nowhere_in_the_database(database: Database, keyring: K
     async with database.transaction() as db:
         rows = await db.fetch("SELECT to_jsonb(staff_session)::text FROM staff_session")
     assert who.token[4:] not in str(rows)
+
+
+async def test_a_clock_that_was_set_back_while_nobody_looked_does_not_lengthen_a_session(
+    database: Database, keyring: Keyring
+) -> None:
+    """The host's uptime tells, as long as the host is the same and did not restart; nothing else shortens a session."""
+    began = Uptime("here", 1000.0)
+    who = await staff_member(database, keyring, "ops", now=NOW, uptime=began)
+    shown = NOW + timedelta(minutes=6)  # set back by ten minutes, sixteen after the sign-in
+
+    async def alive(uptime: Uptime | None) -> bool:
+        try:
+            await identity.staff_by_session(database, keyring=keyring, token=who.token, now=shown, uptime=uptime)
+        except identity.SessionExpired:
+            return False
+        return True
+
+    assert not await alive(Uptime("here", 1960.0))
+    assert not await alive(Uptime("here", 1900.0))
+    assert await alive(Uptime("here", 1899.0))
+    assert await alive(Uptime("elsewhere", 5000.0))
+    assert await alive(None)
+
+
+def test_the_hosts_uptime_rises_and_names_its_start() -> None:
+    one, two = clock.uptime(), clock.uptime()
+    assert one is not None
+    assert two is not None
+    assert one.boot == two.boot
+    assert one.seconds <= two.seconds

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from altcredit.api.contract import Call, Caller, Credential, Header, Scheme
-from altcredit.engine import identity
+from altcredit.engine import identity, messaging, retailers
 from altcredit.runtime import tokens
 from altcredit.runtime.peer import peer_certificate
 from altcredit.runtime.refusal import Refusal
@@ -73,14 +73,18 @@ async def _verified(call: Call, token: str) -> Claims:
         return signing.verify_token(token, call.now)
 
 
-async def _claims(call: Call, kind: str) -> Claims:
+async def _bearer(call: Call) -> Claims:
     authorization = call.headers.get("authorization")
     if authorization is None:
         raise TokenMissing
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
         raise tokens.TokenInvalid
-    claims = await _verified(call, token.strip())
+    return await _verified(call, token.strip())
+
+
+async def _claims(call: Call, kind: str) -> Claims:
+    claims = await _bearer(call)
     if claims.kind != kind or call.headers.get("x-client-id") != claims.sub:
         raise tokens.TokenInvalid
     return claims
@@ -95,6 +99,34 @@ async def _lender(call: Call) -> Caller:
 LENDER = Credential(
     schemes=(_BEARER, _CLIENT_ID),
     identify=_lender,
+    refusals=(TokenMissing, tokens.TokenInvalid, tokens.TokenExpired),
+)
+
+
+async def _retailer(call: Call) -> Caller:
+    claims = await _bearer(call)
+    if claims.kind != messaging.TOKEN_KIND or call.headers.get("x-client-id", claims.sub) != claims.sub:
+        raise tokens.TokenInvalid
+    async with call.platform.database.transaction() as db:
+        known = await retailers.canonical(db, retailer_ids=(claims.sub,))
+        if claims.sub not in known or await identity.is_denied(db, jti=claims.jti):
+            raise tokens.TokenInvalid
+    return Caller(kind="retailer", id=known[claims.sub], subject=claims)
+
+
+RETAILER = Credential(
+    schemes=(
+        Scheme(
+            name="retailer",
+            openapi={
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "JWT (RS256)",
+                "description": "From `POST /v1/me/token`; 15 minutes, for one retailer.",
+            },
+        ),
+    ),
+    identify=_retailer,
     refusals=(TokenMissing, tokens.TokenInvalid, tokens.TokenExpired),
 )
 

@@ -2,9 +2,10 @@
 
 from altcredit.api.altscore.credentials import ScopeMissing, TokenMissing
 from altcredit.api.altscore.score import RetailerIdInvalid
+from altcredit.api.altscore.webhooks import VerifyTokenInvalid
 from altcredit.api.contract import Unavailable
 from altcredit.api.refusals import COMMON, Error
-from altcredit.engine import consent, identity, ingestion, retailers, scoring
+from altcredit.engine import consent, grievances, identity, ingestion, messaging, retailers, scoring
 from altcredit.runtime import tokens
 from altcredit.runtime.peer import ClientCertMalformed
 from altcredit.runtime.refusal import Refusal
@@ -34,7 +35,11 @@ ERRORS: dict[type[Refusal], Error] = {
     identity.SignatureInvalid: Error(
         401, "SIGNATURE_INVALID", "The payload's signature does not match.", "पेलोड का हस्ताक्षर मेल नहीं खाता।"
     ),
+    messaging.CodeInvalid: Error(
+        401, "CODE_INVALID", "The code is wrong, used or expired.", "कोड गलत है, प्रयोग हो चुका है या समाप्त हो गया है।"
+    ),
     # 403: you may not
+    VerifyTokenInvalid: Error(403, "VERIFY_TOKEN_INVALID", "The verify token is not known.", "सत्यापन टोकन मान्य नहीं है।"),
     ScopeMissing: Error(
         403, "SCOPE_MISSING", "The token was not issued for this operation.", "यह टोकन इस कार्य के लिए नहीं है।"
     ),
@@ -89,6 +94,28 @@ ERRORS: dict[type[Refusal], Error] = {
         "RETAILER_UNKNOWN",
         "No shop of this distributor has this phone.",
         "इस वितरक की किसी दुकान का यह फ़ोन नहीं है।",
+    ),
+    grievances.CaseUnknown: Error(
+        404,
+        "NOT_FOUND",
+        "There is no such retailer, score or grievance for this caller.",
+        "इस कॉलर के लिए ऐसा कोई दुकानदार, स्कोर या शिकायत नहीं है।",
+    ),
+    retailers.RetailerUnknown: Error(404, "NOT_FOUND", "There is no such retailer.", "ऐसा कोई दुकानदार नहीं है।"),
+    messaging.PhoneInvalid: Error(
+        400,
+        "INVALID_REQUEST",
+        "The phone must be E.164 digits without plus.",
+        "फ़ोन E.164 अंकों में, बिना plus के होना चाहिए।",
+    ),
+    messaging.NoticeTooLong: Error(
+        400, "INVALID_REQUEST", "The notice names too many parties.", "सूचना में बहुत अधिक पक्षों के नाम हैं।"
+    ),
+    messaging.ShopAmbiguous: Error(
+        409,
+        "RETAILER_AMBIGUOUS",
+        "Several shops share this phone; name one by retailer_id.",
+        "यह फ़ोन कई दुकानों का है; retailer_id दें।",
     ),
     consent.ConsentUnknown: Error(404, "CONSENT_UNKNOWN", "There is no such consent.", "ऐसी कोई सहमति नहीं है।"),
     ingestion.BatchUnknown: Error(404, "BATCH_UNKNOWN", "There is no such batch.", "ऐसा कोई बैच नहीं है।"),

@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -128,7 +128,7 @@ class LookupAnswer(msgspec.Struct, frozen=True, kw_only=True):
     consent_active: bool
 
 
-def _malformed(details: tuple[Detail, ...]) -> Refusal:
+def malformed(details: tuple[Detail, ...]) -> Refusal:
     """Tell a badly formed id (INVALID_RETAILER_ID) from everything else (INVALID_REQUEST), section 08."""
     only_the_id = all(one.path == "$.retailer_id" and _FORM.search(one.problem) for one in details)
     return RetailerIdInvalid(details=details) if details and only_the_id else BodyMalformed(details=details)
@@ -163,7 +163,7 @@ async def read_score(call: Call, asked: ScoreRequest) -> ScoreAnswer:
         probability_of_default=found.probability_of_default,
         pd_horizon_days=scoring.PD_HORIZON_DAYS,
         recommended_limit_inr=found.recommended_limit_inr,
-        reason_codes=[_reason(one, call) for one in found.reasons],
+        reason_codes=[shown_reason(one, call) for one in found.reasons],
         data_freshness_days=found.data_freshness_days,
         low_confidence=found.low_confidence,
         score_version=found.score_version,
@@ -181,7 +181,8 @@ async def read_score(call: Call, asked: ScoreRequest) -> ScoreAnswer:
     )
 
 
-def _reason(reason: Any, call: Call) -> ReasonCode:
+def shown_reason(reason: scoring.Reason, call: Call) -> ReasonCode:
+    """Return a reason with its words."""
     code = scoring.CODES[reason.code]
     return ReasonCode(
         code=code.code,
@@ -244,7 +245,7 @@ ROUTES = (
         answers=ScoreAnswer,
         credentials=(LENDER,),
         refusals=(*_READS, RetailerIdInvalid, consent.ScopeMismatch, scoring.NotScored, scoring.DataInsufficient),
-        refuses_malformed=_malformed,
+        refuses_malformed=malformed,
         peeks=peek,
         limits=LIMITS,
         links={"history": Link(operation="readHistory", parameters={"retailer_id": "/retailer_id"})},
@@ -261,7 +262,7 @@ ROUTES = (
         answers=HistoryAnswer,
         credentials=(LENDER,),
         refusals=(*_READS, RetailerIdInvalid, scoring.NotScored),
-        refuses_malformed=_malformed,
+        refuses_malformed=malformed,
         peeks=peek,
         limits=LIMITS,
     ),

@@ -3,7 +3,7 @@
 import msgspec
 
 from altcredit.api import openapi
-from altcredit.api.altscore import auth, consent, ingest, receipts, score
+from altcredit.api.altscore import auth, consent, grievances, ingest, me, receipts, score, webhooks
 from altcredit.api.altscore.errors import ERRORS
 from altcredit.api.altscore.languages import LANGUAGES
 from altcredit.api.contract import Call, Nothing, Raw, Route
@@ -11,7 +11,16 @@ from altcredit.api.refusals import Errors
 
 ERROR_TABLE = Errors(ERRORS, languages=LANGUAGES, challenge="Bearer")
 
-_OPERATIONS = (*auth.ROUTES, *ingest.ROUTES, *consent.ROUTES, *score.ROUTES, *receipts.ROUTES)
+_OPERATIONS = (
+    *auth.ROUTES,
+    *ingest.ROUTES,
+    *consent.ROUTES,
+    *score.ROUTES,
+    *receipts.ROUTES,
+    *grievances.ROUTES,
+    *me.ROUTES,
+    *webhooks.ROUTES,
+)
 
 
 async def _openapi(_call: Call, _asked: Nothing) -> Raw:

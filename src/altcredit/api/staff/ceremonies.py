@@ -11,6 +11,7 @@ from altcredit.api.staff.credentials import SESSION_COOKIE, OriginForeign, cooki
 from altcredit.api.staff.headers import SIGN_IN_COOKIE, set_cookie
 from altcredit.api.staff.pages import note_refused
 from altcredit.engine import identity
+from altcredit.runtime import clock
 from altcredit.runtime.refusal import Refusal
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=8192)]
@@ -102,7 +103,7 @@ async def key_options(call: Call, _asked: Ask) -> Options:
 
 async def key_answer(call: Call, _asked: Assertion) -> Raw:
     async with call.platform.database.transaction() as db:
-        issued = await identity.finish_sign_in(db, answer=call.body, **_means(call))
+        issued = await identity.finish_sign_in(db, answer=call.body, uptime=clock.uptime(), **_means(call))
     session = issued.session
     left = session.expires_at - session.signed_in_at
     answer = SignedIn(staff_id=session.staff_id, roles=list(session.roles), expires_at=session.expires_at)

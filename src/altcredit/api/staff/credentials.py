@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from altcredit.api.contract import Call, Caller, Credential, Header, Scheme
 from altcredit.engine import identity
+from altcredit.runtime import clock
 from altcredit.runtime.refusal import Refusal
 
 SESSION_COOKIE = "__Host-altcredit-staff"
@@ -66,7 +67,11 @@ async def session_of_call(call: Call) -> identity.StaffSession:
     :raises SessionMissing, SessionInvalid, SessionExpired, OriginForeign:
     """
     return await identity.staff_by_session(
-        call.platform.database, keyring=call.platform.keyring, token=shown_token(call), now=call.now
+        call.platform.database,
+        keyring=call.platform.keyring,
+        token=shown_token(call),
+        now=call.now,
+        uptime=clock.uptime(),
     )
 
 

@@ -19,7 +19,7 @@ from altcredit.runtime.refusal import Refusal
 Page = Callable[[Call], Awaitable[Raw]]
 
 # A sign-in costs a row and, refused, a line in the audit log.
-_QUOTA = Quota(name="minute", limit=30, seconds=60)
+_QUOTA = Quota(name="minute", limit=60, seconds=60)
 _FORM_LIMIT = 192 * 1024
 
 

@@ -157,8 +157,8 @@ async def verify(
         newest = _page(walk, await store.leaves(db, position, beyond), due, file) or newest
         position = beyond
     heads += await _heads_without_leaves(db, walk, last, file)
-    if newest is None or newest.tree_size != last + 1:
-        _unheaded(walk, last, newest)
+    if file.compared < last + 1:
+        walk.find("head_broken", f"no head covers leaves {file.compared} to {last}", leaf=file.compared)
     file.finish(walk, newest, now)
     await _unsealed(db, walk, now)
     waiting, _ = await store.waiting(db)
@@ -215,18 +215,14 @@ async def _heads_without_leaves(db: Connection, walk: _Walk, last: int, file: "_
     return len(beyond)
 
 
-def _unheaded(walk: _Walk, last: int, newest: Head | None) -> None:
-    size = newest.tree_size if newest else 0
-    if last + 1 > size:
-        walk.find("head_broken", f"no signed head covers leaves {size} to {last}", leaf=size)
-
-
 class _SecondPlace:
     """The heads of the second place, read alongside those of the database."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.seen = 0
+        self.compared = 0
+        """Size of the last head of the database, sound or not."""
         self._lines: Iterator[bytes] = second_place.lines(path)
         self._ahead: tuple[int, Signed] | None = None
         self._ended = False
@@ -249,6 +245,7 @@ class _SecondPlace:
 
     def compare(self, walk: _Walk, size: int, signed: Signed) -> None:
         """Hold one head of the database, in order, against the file."""
+        self.compared = size
         while (ahead := self._next(walk)) is not None and ahead[0] < size:
             self._odd(walk, ahead)
         if ahead is None or ahead[0] != size:

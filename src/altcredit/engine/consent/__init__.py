@@ -2,9 +2,10 @@
 
 from altcredit.engine.consent.erasure import Recorded, end_all, records
 from altcredit.engine.consent.ledger import timestamp
-from altcredit.engine.consent.notice import MODEL_DEVELOPMENT
+from altcredit.engine.consent.notice import MODEL_DEVELOPMENT, numbered
 from altcredit.engine.consent.operations import (
     ConsentUnknown,
+    Draft,
     Exported,
     Granted,
     LenderUnknown,
@@ -13,7 +14,9 @@ from altcredit.engine.consent.operations import (
     RetailerUnknown,
     Revoked,
     ScopeMismatch,
+    agree,
     check,
+    draft,
     grant,
     gst_head_key,
     head_key,
@@ -27,6 +30,7 @@ from altcredit.engine.consent.operations import (
 __all__ = [
     "MODEL_DEVELOPMENT",
     "ConsentUnknown",
+    "Draft",
     "Exported",
     "Granted",
     "LenderUnknown",
@@ -36,11 +40,14 @@ __all__ = [
     "RetailerUnknown",
     "Revoked",
     "ScopeMismatch",
+    "agree",
     "check",
+    "draft",
     "end_all",
     "grant",
     "gst_head_key",
     "head_key",
+    "numbered",
     "records",
     "relink",
     "revoke",

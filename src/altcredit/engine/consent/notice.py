@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from string import Formatter
 from typing import Literal
 
 import msgspec
@@ -68,12 +69,32 @@ def render(
     days: int,
 ) -> Notice:
     """Return the notice for these parties; names are shown as given, joined by commas."""
-    template = (_MODEL_DEVELOPMENT if purpose == MODEL_DEVELOPMENT else _TEXT)[language]
-    text = template.format(
-        fiduciary=fiduciary,
-        distributors=", ".join(distributors),
-        lenders=", ".join(lenders),
-        purpose=purpose.replace("_", " "),
-        days=days,
-    )
+    given = values(distributors=distributors, lenders=lenders, purpose=purpose, days=days)
+    text = _template(language, purpose).format(fiduciary=fiduciary, **given)
     return Notice(version=VERSION, language=language, text=text)
+
+
+def values(*, distributors: Sequence[str], lenders: Sequence[str], purpose: str, days: int) -> dict[str, str]:
+    """Return what is filled in from grant to grant, by the name of its place."""
+    return {
+        "distributors": ", ".join(distributors),
+        "purpose": purpose.replace("_", " "),
+        "lenders": ", ".join(lenders),
+        "days": str(days),
+    }
+
+
+def places(*, language: Language, purpose: str) -> tuple[str, ...]:
+    """Return the names of the places of a notice, in the order in which they first occur in it."""
+    named = [name for _, name, _, _ in Formatter().parse(_template(language, purpose)) if name and name != "fiduciary"]
+    return tuple(dict.fromkeys(named))
+
+
+def numbered(*, language: Language, fiduciary: str, purpose: str) -> str:
+    """Return the notice with ``{{1}}``, ``{{2}}`` … at its places: the form in which WhatsApp approves templates."""
+    given = {name: f"{{{{{at}}}}}" for at, name in enumerate(places(language=language, purpose=purpose), start=1)}
+    return _template(language, purpose).format(fiduciary=fiduciary, **given)
+
+
+def _template(language: Language, purpose: str) -> str:
+    return (_MODEL_DEVELOPMENT if purpose == MODEL_DEVELOPMENT else _TEXT)[language]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -18,7 +19,7 @@ from altcredit.engine.consent.ledger import (
     with_grant,
     without,
 )
-from altcredit.engine.consent.notice import MODEL_DEVELOPMENT, Language, render
+from altcredit.engine.consent.notice import MODEL_DEVELOPMENT, Language, Notice, places, render, values
 from altcredit.runtime import outbox
 from altcredit.runtime.db import Connection
 from altcredit.runtime.ids import new_id
@@ -49,6 +50,17 @@ class LenderUnknown(Refusal):
 
 class ConsentUnknown(Refusal):
     """There is no such consent."""
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """What a shop is asked to agree to. ``values``: what fills the notice's places (``notice.numbered``), in order."""
+
+    retailer_id: str
+    lender_scope: tuple[str, ...]
+    distributor_ids: tuple[str, ...]
+    purpose: str
+    notice: Notice
+    values: tuple[str, ...]
 
 
 class Granted(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,19 +124,88 @@ async def grant(
     :raises RetailerAmbiguous: several have.
     :raises LenderUnknown: a named lender is not an active client.
     """
+    shown = await draft(
+        db,
+        keyring=keyring,
+        fiduciary=fiduciary,
+        phone_hash=phone_hash,
+        distributor_id=distributor_id,
+        retailer_ref=retailer_ref,
+        lender_scope=lender_scope,
+        purpose=purpose,
+        language=language,
+    )
+    return await agree(
+        db,
+        keyring=keyring,
+        signing=signing,
+        actor=actor,
+        draft=shown,
+        channel=channel,
+        message_id=message_id,
+        now=now,
+    )
+
+
+async def draft(
+    db: Connection,
+    *,
+    keyring: Keyring,
+    fiduciary: str,
+    phone_hash: str,
+    distributor_id: str,
+    retailer_ref: str | None,
+    lender_scope: Sequence[str],
+    purpose: str,
+    language: Language,
+) -> Draft:
+    """
+    Return what a shop would agree to: the notice to show, word for word, and what it names (contract C1, C2).
+
+    Raises as :func:`grant`.
+    """
     names = await _lender_names(db, lender_scope)
     retailer_id = await _shop(db, keyring, distributor_id, phone_hash, retailer_ref)
-    await store.serialise(db, retailer_id)
     linked = tuple(await retailers.distributors_of_phone(db, keyring=keyring, phone_hash=phone_hash))
-    shown = await identity.distributor_names(db, distributor_ids=linked)
-    notice = render(
-        language=language,
-        fiduciary=fiduciary,
-        distributors=[shown.get(one, one) for one in linked],
-        lenders=names,
+    known = await identity.distributor_names(db, distributor_ids=linked)
+    parties: dict[str, Any] = {
+        "distributors": [known.get(one, one) for one in linked],
+        "lenders": names,
+        "purpose": purpose,
+        "days": VALIDITY.days,
+    }
+    given = values(**parties)
+    return Draft(
+        retailer_id=retailer_id,
+        lender_scope=tuple(lender_scope),
+        distributor_ids=linked,
         purpose=purpose,
-        days=VALIDITY.days,
+        notice=render(language=language, fiduciary=fiduciary, **parties),
+        values=tuple(given[place] for place in places(language=language, purpose=purpose)),
     )
+
+
+async def agree(
+    db: Connection,
+    *,
+    keyring: Keyring,
+    signing: SigningKeys,
+    actor: str,
+    draft: Draft,
+    channel: str,
+    message_id: str,
+    now: datetime,
+) -> Granted:
+    """
+    Record that a shop agreed to what it was shown; the record holds that very text and names nobody beyond it.
+
+    :raises LenderUnknown: a named lender is not an active client any more.
+    :raises retailers.RetailerUnknown: the shop is no more.
+    """
+    await _lender_names(db, draft.lender_scope)
+    retailer_id = (await retailers.profile(db, keyring=keyring, retailer_id=draft.retailer_id)).retailer_id
+    await store.serialise(db, retailer_id)
+    lender_scope, purpose = draft.lender_scope, draft.purpose
     heads = tuple(lender_scope) or (PLATFORM,)
     before = {lender: await store.head(db, head_key(keyring, retailer_id, lender)) for lender in heads}
     superseded = {one.consent_id for active in before.values() for one in active if one.purpose == purpose}
@@ -132,13 +213,13 @@ async def grant(
         consent_id=new_id("cns"),
         retailer_id=retailer_id,
         lender_scope=tuple(lender_scope),
-        distributor_ids=linked,
+        distributor_ids=draft.distributor_ids,
         purpose=purpose,
         channel=channel,
         message_id=message_id,
         granted_at=now.replace(microsecond=0),
         expires_at=now.replace(microsecond=0) + VALIDITY,
-        notice=notice,
+        notice=draft.notice,
         supersedes=tuple(sorted(superseded)),
     )
     record = signed_bytes(consent)

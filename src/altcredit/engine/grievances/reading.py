@@ -97,7 +97,7 @@ async def shown(db: Connection, keyring: Keyring, row: Record, reader: Party, no
             at=one["at"],
             author=one["author"] if reader.kind == "staff" else "staff",
             visible=one["visible"],
-            text=_opened(keyring, one["text"], row["retailer_id"], NOTE) or "",
+            text=_opened(keyring, one["sealed_text"], row["retailer_id"], NOTE) or "",
         )
         for one in await store.notes(db, row["grievance_id"])
         if one["visible"] or reader.kind == "staff"
@@ -110,8 +110,8 @@ def case_of(keyring: Keyring, row: Record, latest: datetime, notes: tuple[Note, 
     facts = {name: row[name] for name in _FACTS}
     return Case(
         **facts,
-        description=_opened(keyring, row["description"], row["retailer_id"], DESCRIPTION) or "",
-        resolution=_opened(keyring, row["resolution"], row["retailer_id"], RESOLUTION),
+        description=_opened(keyring, row["sealed_description"], row["retailer_id"], DESCRIPTION) or "",
+        resolution=_opened(keyring, row["sealed_resolution"], row["retailer_id"], RESOLUTION),
         escalated=tuple(row["escalated"]),
         notes=notes,
         timers=timers(

@@ -13,9 +13,9 @@ from altcredit.engine.grievances.case import Case, Clock, Escalation
 from altcredit.runtime.db import Connection, Record
 
 _COLUMNS = """
-    g.grievance_id, g.retailer_id, g.score_id, g.filed_by, g.filer_id, g.channel, g.grievance_type, g.description,
-    g.contact, g.language, g.filed_at, g.ack_by, g.resolve_by, g.escalate_by, g.set_back, g.status, g.acknowledged_at,
-    g.reviewer, g.corrected_at, g.resolved_at, g.outcome, g.resolution, g.new_score_id,
+    g.grievance_id, g.retailer_id, g.score_id, g.filed_by, g.filer_id, g.channel, g.grievance_type,
+    g.sealed_description, g.contact, g.language, g.filed_at, g.ack_by, g.resolve_by, g.escalate_by, g.set_back, g.status, g.acknowledged_at,
+    g.reviewer, g.corrected_at, g.resolved_at, g.outcome, g.sealed_resolution, g.new_score_id,
     ARRAY(SELECT clock FROM grievance_escalation e WHERE e.grievance_id = g.grievance_id ORDER BY due_at) AS escalated
 """
 # $1 the lender's head key, $2 now, $3 the score
@@ -31,14 +31,14 @@ LEFT JOIN LATERAL (
 ) scored ON true
 """
 INSERT = """
-INSERT INTO grievance (grievance_id, retailer_id, score_id, filed_by, filer_id, channel, grievance_type, description,
-    contact, language, filed_at, ack_by, resolve_by, escalate_by, set_back)
+INSERT INTO grievance (grievance_id, retailer_id, score_id, filed_by, filer_id, channel, grievance_type,
+    sealed_description, contact, language, filed_at, ack_by, resolve_by, escalate_by, set_back)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 """
 FIND = f"SELECT {_COLUMNS} FROM grievance g WHERE g.grievance_id = $1"
 LOCK = FIND + " FOR UPDATE OF g"
-NOTES = "SELECT at, author, visible, text FROM grievance_note WHERE grievance_id = $1 ORDER BY note_id"
-ADD_NOTE = "INSERT INTO grievance_note (grievance_id, at, author, visible, text) VALUES ($1, $2, $3, $4, $5)"
+NOTES = "SELECT at, author, visible, sealed_text FROM grievance_note WHERE grievance_id = $1 ORDER BY note_id"
+ADD_NOTE = "INSERT INTO grievance_note (grievance_id, at, author, visible, sealed_text) VALUES ($1, $2, $3, $4, $5)"
 ACKNOWLEDGE = """
 UPDATE grievance SET acknowledged_at = $2, status = CASE status WHEN 'open' THEN 'acknowledged' ELSE status END
 WHERE grievance_id = $1 AND acknowledged_at IS NULL
@@ -46,7 +46,7 @@ WHERE grievance_id = $1 AND acknowledged_at IS NULL
 REVIEW = "UPDATE grievance SET status = 'under_review', reviewer = $2 WHERE grievance_id = $1"
 CORRECT = "UPDATE grievance SET corrected_at = $2 WHERE grievance_id = $1"
 RESOLVE = """
-UPDATE grievance SET status = 'resolved', resolved_at = $2, outcome = $3, resolution = $4, new_score_id = $5
+UPDATE grievance SET status = 'resolved', resolved_at = $2, outcome = $3, sealed_resolution = $4, new_score_id = $5
 WHERE grievance_id = $1
 """
 # $1: time on the system's clock plus everything it was ever set back; $2, $3: the page before ended here
@@ -86,9 +86,11 @@ ON CONFLICT (singleton) DO UPDATE SET
 RETURNING set_back
 """
 READ_CLOCK = "SELECT read_at, set_back FROM grievance_clock"
-FORGET = "UPDATE grievance SET description = NULL, resolution = NULL, contact = NULL WHERE retailer_id = ANY ($1)"
+FORGET = """
+UPDATE grievance SET sealed_description = NULL, sealed_resolution = NULL, contact = NULL WHERE retailer_id = ANY ($1)
+"""
 FORGET_NOTES = """
-UPDATE grievance_note SET text = NULL
+UPDATE grievance_note SET sealed_text = NULL
 WHERE grievance_id IN (SELECT grievance_id FROM grievance WHERE retailer_id = ANY ($1))
 """
 

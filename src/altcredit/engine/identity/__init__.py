@@ -144,6 +144,7 @@ from altcredit.engine.identity.signatures.operations import SIGNATURE_LASTS, sig
 from altcredit.engine.identity.store import (
     distributor_names,
     is_active,
+    is_denied,
     lender_names,
     list_clients,
     list_distributors,
@@ -254,6 +255,7 @@ __all__ = [
     "grant_backfill",
     "invite_staff",
     "is_active",
+    "is_denied",
     "issue_access_token",
     "lender_names",
     "list_clients",

@@ -120,6 +120,7 @@ def _client(row: Record) -> Client:
     return Client(**{**row, "scopes": tuple(row["scopes"])})
 
 
+IS_DENIED = "SELECT EXISTS (SELECT FROM denied_token WHERE jti = $1)"
 IS_ACTIVE = """
 SELECT EXISTS (SELECT FROM client WHERE client_id = $1 AND status = 'active')
    AND NOT EXISTS (SELECT FROM denied_token WHERE jti = $2)
@@ -300,6 +301,11 @@ async def by_credentials(
 async def is_active(db: Connection, *, client_id: str, jti: str) -> bool:
     """Tell whether a genuine token still counts: its client is active and it was not withdrawn."""
     return bool(await db.fetchval(IS_ACTIVE, client_id, jti))
+
+
+async def is_denied(db: Connection, *, jti: str) -> bool:
+    """Tell whether an access token was withdrawn before its time."""
+    return bool(await db.fetchval(IS_DENIED, jti))
 
 
 async def lender_names(db: Connection, *, lender_ids: Sequence[str]) -> dict[str, str]:

@@ -187,6 +187,11 @@ async def by_phone(db: Connection, *, keyring: Keyring, distributor_id: str, pho
     return await store.by_phone(db, hashed=hashed, distributor_id=distributor_id)
 
 
+async def of_phone(db: Connection, *, keyring: Keyring, phone_hash: str) -> list[str]:
+    """Return the retailers with this phone, whichever distributor says so, under the ids that answer for them."""
+    return await store.of_phone(db, hashed=identity.phone_hash(keyring, phone_hash))
+
+
 async def distributors_of_phone(db: Connection, *, keyring: Keyring, phone_hash: str) -> list[str]:
     """Return every distributor that knows a shop with this phone: the ones a consent notice names (contract C2)."""
     return await store.distributors_of_phone(db, hashed=identity.phone_hash(keyring, phone_hash))

@@ -143,6 +143,12 @@ WHERE EXISTS (
 ORDER BY r.seniority
 """
 
+OF_PHONE = """
+SELECT DISTINCT coalesce(a.retailer_id, i.retailer_id) AS id
+FROM retailer_identifier i LEFT JOIN retailer_alias a ON a.alias_id = i.retailer_id
+WHERE i.hash = $1 AND i.kind = 'phone' ORDER BY 1
+"""
+
 DISTRIBUTORS_OF_PHONE = """
 WITH shop AS (
     SELECT DISTINCT coalesce(a.retailer_id, i.retailer_id) AS id
@@ -154,8 +160,8 @@ WITH shop AS (
 SELECT DISTINCT d.distributor_id FROM retailer_distributor d JOIN member ON member.id = d.retailer_id ORDER BY 1
 """
 
-# Erasure: the identifiers go at once, so that nothing finds the shop; what is sealed goes with its data key, later. An
-# empty `sealed` says that the key was destroyed; ids and merges stay, since signed records name them.
+# Erasure: the identifiers go at once, so that nothing finds the shop; what is sealed goes with its data key, later. A
+# null `sealed` says that the key was destroyed; ids and merges stay, since signed records name them.
 MEMBERS = "SELECT $1::text AS id UNION SELECT alias_id FROM retailer_alias WHERE retailer_id = $1 ORDER BY 1"
 DISTRIBUTORS = """
 SELECT distributor_id, min(first_seen) AS first_seen, max(last_seen) AS last_seen
@@ -164,10 +170,12 @@ FROM retailer_distributor WHERE retailer_id = ANY($1::text[]) GROUP BY distribut
 UNLINK = "DELETE FROM retailer_identifier WHERE retailer_id = ANY($1::text[]) RETURNING hash"
 FORGET_NAMES = "UPDATE retailer SET name_hash = NULL WHERE retailer_id = ANY($1::text[])"
 DESTROY = (
-    "UPDATE retailer SET sealed = ''::bytea, name_hash = NULL WHERE retailer_id = ANY($1::text[]) AND sealed <> ''"
+    "UPDATE retailer SET sealed = NULL, name_hash = NULL WHERE retailer_id = ANY($1::text[]) AND sealed IS NOT NULL"
 )
 FORGET_SIGHTINGS = "DELETE FROM retailer_distributor WHERE retailer_id = ANY($1::text[])"
-SEALED_IDENTITIES = "SELECT retailer_id, sealed FROM retailer WHERE retailer_id = ANY($1::text[]) AND sealed <> ''"
+SEALED_IDENTITIES = (
+    "SELECT retailer_id, sealed FROM retailer WHERE retailer_id = ANY($1::text[]) AND sealed IS NOT NULL"
+)
 CREATED = "SELECT min(created_at) FROM retailer WHERE retailer_id = ANY($1::text[])"
 
 
@@ -236,8 +244,8 @@ async def sealed(db: Connection, *, retailer_ids: list[str]) -> dict[str, bytes]
     return {row["retailer_id"]: row["sealed"] for row in await db.fetch(SEALED, retailer_ids)}
 
 
-async def sealed_of_shop(db: Connection, *, retailer_id: str) -> dict[str, bytes]:
-    """Return the sealed identities of a surviving id and of the ids that it absorbed."""
+async def sealed_of_shop(db: Connection, *, retailer_id: str) -> dict[str, bytes | None]:
+    """Return the sealed identities of a surviving id and of the ids that it absorbed; None where it was destroyed."""
     return {row["retailer_id"]: row["sealed"] for row in await db.fetch(SEALED_OF_SHOP, retailer_id)}
 
 
@@ -282,6 +290,10 @@ async def by_name(db: Connection, *, hashed: bytes) -> str | None:
 
 async def by_phone(db: Connection, *, hashed: bytes, distributor_id: str) -> list[str]:
     return [row["id"] for row in await db.fetch(BY_PHONE, hashed, distributor_id)]
+
+
+async def of_phone(db: Connection, *, hashed: bytes) -> list[str]:
+    return [row["id"] for row in await db.fetch(OF_PHONE, hashed)]
 
 
 async def distributors_of_phone(db: Connection, *, hashed: bytes) -> list[str]:

@@ -17,6 +17,7 @@ ANSWER_BYTES = 256 * 1024  # of an answer, head included
 HEADER_BYTES = 32 * 1024
 IDLE_SECONDS = 30.0  # how long an unused connection is kept
 _CLOSE_SECONDS = 2.0
+_BODILESS = (204, 304)
 
 
 class Broken(Exception):
@@ -39,6 +40,38 @@ class Reply(msgspec.Struct, frozen=True):
     retry_after: float | None = None
 
 
+class _Source(Connection):
+    """A connection to a source: what the head of its answer says besides the status."""
+
+    measured = False  # the answer says where it ends
+    compressed = False
+    retry_after: float | None = None
+
+    def on_message_begin(self) -> None:
+        if self.end is not None:
+            super().on_message_begin()
+            return
+        self.measured = self.compressed = False
+        self.retry_after = None
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.end is not None:
+            return
+        name = name.lower()
+        if name in (b"content-length", b"transfer-encoding"):
+            self.measured = True
+        elif name == b"retry-after" and value.isdigit() and len(value) < 6:
+            self.retry_after = float(value)
+        elif name == b"content-encoding" and value.lower() != b"identity":
+            self.compressed = True
+
+    @property
+    def ended_by_closing(self) -> bool:
+        """Whether the answer is one that ends with its connection."""
+        is_open_ended = bool(self.status) and not self.measured and self.status not in _BODILESS
+        return is_open_ended and self.end == "closed" and self.lost_by is None
+
+
 class Pool:
     """Connections to one address. How many are open at once is the caller's to bound."""
 
@@ -46,8 +79,8 @@ class Pool:
         self._host = host
         self._port = port
         self._context = context
-        self._idle = Idle(seconds=IDLE_SECONDS)
-        self._open: set[Connection] = set()
+        self._idle: Idle[_Source] = Idle(seconds=IDLE_SECONDS)
+        self._open: set[_Source] = set()
 
     async def exchange(self, request: bytes) -> Reply:
         """
@@ -63,11 +96,11 @@ class Pool:
                 continue
         return await self._on(await self._connected(), request)
 
-    async def _connected(self) -> Connection:
+    async def _connected(self) -> _Source:
         name = self._host if self._context else None
         try:
             _, connection = await asyncio.get_running_loop().create_connection(
-                partial(Connection, head=HEADER_BYTES, most=ANSWER_BYTES + 1),
+                partial(_Source, head=HEADER_BYTES, most=ANSWER_BYTES + 1),
                 self._host,
                 self._port,
                 ssl=self._context,
@@ -81,7 +114,7 @@ class Pool:
         connection.closed.add_done_callback(lambda _: self._open.discard(connection))
         return connection
 
-    async def _on(self, connection: Connection, request: bytes) -> Reply:
+    async def _on(self, connection: _Source, request: bytes) -> Reply:
         try:
             await connection.exchange(request)
             return _reply(connection)
@@ -101,7 +134,7 @@ class Pool:
                     connection.transport.abort()
 
 
-def _reply(came: Connection) -> Reply:
+def _reply(came: _Source) -> Reply:
     """Return the answer that came on a connection. Raises Broken: it is none, or none that can be used."""
     if came.heard > ANSWER_BYTES:
         raise Broken(f"its answer is larger than {ANSWER_BYTES // 1024} KB", again=False)
@@ -109,16 +142,11 @@ def _reply(came: Connection) -> Reply:
         raise Broken("its headers are too large", again=False)
     if came.end == "malformed":
         raise Broken("its answer is not HTTP", again=False)
-    if came.end != "complete":
+    if came.end != "complete" and not came.ended_by_closing:
         raise Broken("it hung up amid its answer") if came.heard else _Stale("it hung up without an answer")
-    retry_after = None
-    for written, value in came.headers:
-        name = written.lower()
-        if name == b"retry-after" and value.isdigit() and len(value) < 6:
-            retry_after = float(value)
-        elif name == b"content-encoding" and value.lower() != b"identity":
-            raise Broken("its answer is compressed, which was not asked for", again=False)
-    return Reply(came.status, came.body, retry_after)
+    if came.compressed:
+        raise Broken("its answer is compressed, which was not asked for", again=False)
+    return Reply(came.status, came.body, came.retry_after)
 
 
 def head(target: str, authority: str, headers: tuple[tuple[str, str], ...]) -> bytes:

@@ -168,7 +168,7 @@ async def conclude(
     """
     Decide an application and queue its callback, in the caller's transaction; False when it was decided before.
 
-    :param cost_centavos: what this run paid to sources.
+    :param cost_centavos: what the application's answers cost, those of an earlier run included.
     :param withheld: the first attempt at the callback counts as failed unsent (a case of the sandbox).
     """
     pd = decision.pd

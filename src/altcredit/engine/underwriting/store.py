@@ -18,10 +18,11 @@ UPDATE underwriting SET started_at = coalesce(started_at, $2) WHERE request_id =
 RETURNING request_id, partner_id, customer_uuid, sealed, cost_saving, asks_all, reassessed, started_at
 """
 
-# Whoever comes first decides; a job that was taken over after it had decided changes nothing.
+# Whoever comes first decides; a job that was taken over after it had decided changes nothing. $7 counts what earlier
+# runs of the application paid, too: their answers are used again.
 CONCLUDE = """
 UPDATE underwriting SET status = 'finished', finished_at = $2, outcome = $3, pd = $4, risk_band = $5, limit_brl = $6,
-    cost_centavos = cost_centavos + $7, decision = $8::text::jsonb
+    cost_centavos = greatest(cost_centavos, $7), decision = $8::text::jsonb
 WHERE request_id = $1 AND status = 'processing' RETURNING true
 """
 
@@ -45,9 +46,15 @@ UPDATE underwriting SET status = 'failed', finished_at = $2
 WHERE status = 'processing' AND request_id = $1
 RETURNING request_id, partner_id, customer_uuid, cost_saving, accepted_at, started_at
 """
-OVERDUE = (
-    "SELECT request_id FROM underwriting WHERE status = 'processing' AND accepted_at < $1 ORDER BY accepted_at LIMIT $2"
-)
+# What a person had underwritten anew is counted from then.
+OVERDUE = """
+SELECT request_id FROM underwriting u
+WHERE status = 'processing' AND accepted_at < $1 AND NOT (reassessed AND EXISTS (
+    SELECT FROM underwriting_review r
+    WHERE r.request_id = u.request_id AND r.decision = 'reassessed' AND r.decided_at >= $1
+))
+ORDER BY accepted_at LIMIT $2
+"""
 
 INSERT_REVIEW = """
 INSERT INTO underwriting_review (review_id, request_id, sealed, asked_by, asked_at, due_at)

@@ -68,7 +68,8 @@ CREATE TABLE staff_sign_in (
 );
 CREATE INDEX staff_sign_in_expiry ON staff_sign_in (expires_at);
 
--- A session lives 15 minutes from sign-in. `seen_at` never goes back: a clock that does is noticed.
+-- A session lives 15 minutes from sign-in, by two clocks: `seen_at` never goes back, so that a clock that was set back
+-- is noticed; `uptime` (seconds) counts on the host whose start `boot` names, and nobody can set it.
 CREATE TABLE staff_session (
     session_id    text PRIMARY KEY,
     token_hmac    bytea NOT NULL UNIQUE,
@@ -77,6 +78,8 @@ CREATE TABLE staff_session (
     signed_in_at  timestamptz NOT NULL,
     expires_at    timestamptz NOT NULL CHECK (expires_at > signed_in_at),
     seen_at       timestamptz NOT NULL,
+    boot          text,
+    uptime        double precision,
     ended_at      timestamptz,
     ended_by      text
 );

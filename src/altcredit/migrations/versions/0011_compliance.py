@@ -4,6 +4,9 @@ revision = "0011"
 down_revision = "0010"
 
 SQL = """
+-- Null: the shop was erased, and its data key destroyed with what it sealed.
+ALTER TABLE retailer ALTER COLUMN sealed DROP NOT NULL;
+
 -- A shop's erasure, from request to certificate. Rows stay: under opaque ids they prove what was done.
 -- `identifiers`: the keyed hashes that led to the shop; needed to clean the quarantine, emptied with the data key.
 CREATE TABLE erasure (

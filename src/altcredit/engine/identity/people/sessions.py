@@ -3,7 +3,7 @@ Sessions of staff: opaque, server-side, 15 minutes from sign-in, never renewed (
 
 A session is judged by the clock both ways. At and after ``expires_at`` it is over; and so it is where the clock shows a
 time before the sign-in or before a moment at which the session was already seen: a clock that was set back would
-otherwise lengthen it.
+otherwise lengthen it. Where it was set back with nobody looking, the host's uptime, which nobody can set, still tells.
 """
 
 import re
@@ -20,6 +20,7 @@ from altcredit.engine.identity.people.staff import (
     StaffSession,
 )
 from altcredit.runtime import ids
+from altcredit.runtime.clock import Uptime
 from altcredit.runtime.db import Connection, Database
 from altcredit.runtime.keys import Keyring
 
@@ -28,9 +29,13 @@ _TOKEN = re.compile(r"ses_[0-9a-f]{64}")
 _DRIFT = timedelta(seconds=2)
 
 
-async def staff_by_session(database: Database, *, keyring: Keyring, token: str, now: datetime) -> StaffSession:
+async def staff_by_session(
+    database: Database, *, keyring: Keyring, token: str, now: datetime, uptime: Uptime | None = None
+) -> StaffSession:
     """
     Return the living session of a token, ``ses_…``; one statement. Roles are those of this moment.
+
+    ``uptime``: that of this host, which counts where the session began on it; None judges by ``now`` alone.
 
     :raises SessionMissing: there is no token.
     :raises SessionInvalid: there is no such session.
@@ -46,7 +51,16 @@ async def staff_by_session(database: Database, *, keyring: Keyring, token: str, 
     session = found.session
     if found.ended or now >= session.expires_at or now < max(session.signed_in_at, found.seen_at) - _DRIFT:
         raise SessionExpired
+    if _outlived(found.began, uptime):
+        raise SessionExpired
     return session
+
+
+def _outlived(began: Uptime | None, uptime: Uptime | None) -> bool:
+    """Tell whether the host itself has run longer since than a session lives."""
+    if began is None or uptime is None or began.boot != uptime.boot:
+        return False
+    return uptime.seconds - began.seconds >= SESSION_LIFETIME.total_seconds()
 
 
 def _hashed(keyring: Keyring, token: str) -> bytes:
@@ -54,7 +68,13 @@ def _hashed(keyring: Keyring, token: str) -> bytes:
 
 
 async def open_session(
-    db: Connection, *, keyring: Keyring, member: StaffMember, key_id: str, now: datetime
+    db: Connection,
+    *,
+    keyring: Keyring,
+    member: StaffMember,
+    key_id: str,
+    now: datetime,
+    uptime: Uptime | None = None,
 ) -> IssuedSession:
     """Open a session for somebody who has just proven both factors; only the end of a sign-in may call this."""
     token = f"ses_{ids.new_secret()}"
@@ -66,5 +86,5 @@ async def open_session(
         signed_in_at=now,
         expires_at=now + SESSION_LIFETIME,
     )
-    await store.insert_session(db, session, token_hmac=_hashed(keyring, token), key_id=key_id)
+    await store.insert_session(db, session, token_hmac=_hashed(keyring, token), key_id=key_id, uptime=uptime)
     return IssuedSession(session=session, token=token)

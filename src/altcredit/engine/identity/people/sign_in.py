@@ -28,6 +28,7 @@ from altcredit.engine.identity.people.staff import (
     checked_name_id,
 )
 from altcredit.runtime import ids
+from altcredit.runtime.clock import Uptime
 from altcredit.runtime.db import Connection
 from altcredit.runtime.keys import Keyring
 from altcredit.runtime.refusal import Refusal
@@ -235,7 +236,14 @@ async def enrol_key(
 
 
 async def finish_sign_in(
-    db: Connection, *, keyring: Keyring, settings: Settings, cookie: str, answer: bytes, now: datetime
+    db: Connection,
+    *,
+    keyring: Keyring,
+    settings: Settings,
+    cookie: str,
+    answer: bytes,
+    now: datetime,
+    uptime: Uptime | None = None,
 ) -> IssuedSession:
     """
     Open the session of a person whose key has answered (the JSON of the browser's credential); the sign-in is over.
@@ -256,7 +264,7 @@ async def finish_sign_in(
     )
     await store.key_used(db, key.key_id, sign_count=proven.sign_count, now=now)
     await store.finish_sign_in(db, found.request_id)
-    issued = await open_session(db, keyring=keyring, member=member, key_id=key.key_id, now=now)
+    issued = await open_session(db, keyring=keyring, member=member, key_id=key.key_id, now=now, uptime=uptime)
     details = {"session_id": issued.session.session_id, "key_id": key.key_id, "roles": member.roles}
     actor = f"staff:{member.staff_id}"
     await audit.append(db, actor=actor, action="staff.signed_in", subject=member.staff_id, details=details, now=now)

@@ -7,6 +7,7 @@ import msgspec
 from altcredit.engine.identity.client import Status
 from altcredit.engine.identity.people.staff import StaffAccount, StaffKey, StaffMember, StaffSession
 from altcredit.engine.identity.permissions import Role
+from altcredit.runtime.clock import Uptime
 from altcredit.runtime.db import Connection, Reads, Record
 
 # ruff: noqa: S105 - statements with "token" in their names
@@ -70,8 +71,8 @@ KEY_USED = "UPDATE staff_key SET sign_count = $2, last_used_at = $3 WHERE key_id
 
 _SESSION = "staff_id, name_id, roles, session_id, signed_in_at, expires_at"
 INSERT_SESSION = """
-INSERT INTO staff_session (session_id, token_hmac, staff_id, key_id, signed_in_at, expires_at, seen_at)
-VALUES ($1, $2, $3, $4, $5, $6, $5)
+INSERT INTO staff_session (session_id, token_hmac, staff_id, key_id, signed_in_at, expires_at, seen_at, boot, uptime)
+VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8)
 """
 # Every look moves `seen_at` on, never back, in the statement that judges the session by what it was before.
 SESSION_BY_TOKEN = """
@@ -79,7 +80,7 @@ UPDATE staff_session AS seen SET seen_at = GREATEST(before.seen_at, $2)
 FROM (SELECT * FROM staff_session WHERE token_hmac = $1 FOR UPDATE) AS before JOIN staff USING (staff_id)
 WHERE seen.session_id = before.session_id
 RETURNING before.staff_id, staff.name_id, staff.roles, before.session_id, before.signed_in_at, before.expires_at,
-          before.seen_at, before.ended_at IS NOT NULL OR staff.status <> 'active' AS ended
+          before.seen_at, before.boot, before.uptime, before.ended_at IS NOT NULL OR staff.status <> 'active' AS ended
 """
 
 END_SESSION = """
@@ -144,10 +145,11 @@ class EnrolledKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeenSession(msgspec.Struct, frozen=True, kw_only=True):
-    """A session, and when it was seen last."""
+    """A session, when it was seen last, and how long the host had run when it began."""
 
     session: StaffSession
     seen_at: datetime
+    began: Uptime | None
     ended: bool
 
 
@@ -256,9 +258,12 @@ async def key_used(db: Connection, key_id: str, *, sign_count: int, now: datetim
     await db.execute(KEY_USED, key_id, sign_count, now)
 
 
-async def insert_session(db: Connection, session: StaffSession, *, token_hmac: bytes, key_id: str) -> None:
+async def insert_session(
+    db: Connection, session: StaffSession, *, token_hmac: bytes, key_id: str, uptime: Uptime | None
+) -> None:
     values = (session.staff_id, key_id, session.signed_in_at, session.expires_at)
-    await db.execute(INSERT_SESSION, session.session_id, token_hmac, *values)
+    began = (uptime.boot, uptime.seconds) if uptime else (None, None)
+    await db.execute(INSERT_SESSION, session.session_id, token_hmac, *values, *began)
 
 
 async def revoke_keys(db: Connection, staff_id: str, *, key_id: str | None, now: datetime) -> list[str]:
@@ -348,7 +353,10 @@ async def use_ticket(db: Connection, ticket_hmac: bytes, *, staff_id: str, now: 
 
 async def session_by_token(reads: Reads, *, token_hmac: bytes, now: datetime) -> SeenSession | None:
     row = await reads.fetchrow(SESSION_BY_TOKEN, token_hmac, now)
-    return SeenSession(session=_session(row), seen_at=row["seen_at"], ended=row["ended"]) if row else None
+    if row is None:
+        return None
+    began = Uptime(row["boot"], row["uptime"]) if row["boot"] else None
+    return SeenSession(session=_session(row), seen_at=row["seen_at"], began=began, ended=row["ended"])
 
 
 async def insert_assertion(db: Connection, challenge: bytes, *, session_id: str, asked: AskedAssertion) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from fido2.server import Fido2Server
 from fido2.webauthn import (
     AttestedCredentialData,
@@ -32,8 +33,11 @@ UNPARSABLE = (
     IndexError,
     AttributeError,
     AssertionError,
-    struct.error,
+    NotImplementedError,
     RecursionError,
+    struct.error,
+    InvalidSignature,
+    UnsupportedAlgorithm,
 )
 
 
