@@ -211,6 +211,9 @@ def _parameters(route: Route, call: Call) -> Any:
     unlike = [name for name, value in values.items() if name in types and not matches(value, types[name])]
     if unlike:
         raise _malformed(route, tuple(Detail(f"$.{name}", NO_FULL_MATCH) for name in unlike))
+    broken = [name for name, value in pairs if "\0" in value]  # no text in the database can have it
+    if broken:
+        raise _malformed(route, tuple(Detail(f"$.{name}", "has a NUL character") for name in broken))
     return asked
 
 

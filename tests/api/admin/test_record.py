@@ -111,3 +111,14 @@ def test_only_what_changed_is_kept() -> None:
     assert differences({"a": 1, "b": 2}, {"a": 1, "b": 3}) == {"before": {"b": 2}, "after": {"b": 3}}
     assert differences({}, {"a": 1}) == {"after": {"a": 1}}
     assert differences({"a": 1}, {"a": 1}) == {}
+
+
+async def test_a_nul_is_no_part_of_any_name(desk: Desks) -> None:
+    dpo, ops = await desk("dpo"), await desk("ops")
+    for query in ({"actor": "a\0b"}, {"cursor": "\0"}):
+        refused = await dpo.get("/audit/events", **query)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "INVALID_REQUEST"), query
+    assert (await dpo.get("/grievances/grv%00")).status_code == 404
+    for path in ("/distributors/d%00/revoke", "/lenders/%00/rotate-secret"):
+        assert (await ops.post(path)).status_code == 404
+    assert (await ops.post("/distributors", name="a\0b")).status_code == 400

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from altcredit.api.contract import BodyMalformed, Call, Caller, Credential, Header, Pending, Place, Route
+from altcredit.api.contract import BodyMalformed, Call, Caller, Credential, Header, NotFound, Pending, Place, Route
 from altcredit.api.staff.credentials import KEY_ASSERTION, STAFF, session_of, staff
 from altcredit.engine import audit, identity
 from altcredit.runtime.db import Connection
@@ -127,6 +127,8 @@ def _recorded(act: Act, handler: Handler, *, inside: bool) -> Handler:
     """Run ``handler`` and record it; ``inside`` the request's transaction, where the route has one."""
 
     async def run(call: Call, asked: Any) -> Any:
+        if any("\0" in name for name in call.path.values()):  # nothing in the database can be called that
+            raise NotFound
         reason = reason_of(call, asked)
         if reason is None and act.needs_reason:
             raise BodyMalformed(details=(Detail("$.reason", "a change needs a reason, here or as X-Reason"),))
@@ -218,8 +220,9 @@ def _permitted(act: Act, permission: str) -> Credential:
 def _refused(act: Act) -> Callable[[Call, Refusal], Awaitable[None]]:
     async def record(call: Call, refusal: Refusal) -> None:
         details = {"refused": type(refusal).__name__, "request_id": call.request_id}
+        subject = call.path.get(act.about, "").replace("\0", "") or "-"
         async with call.platform.database.transaction() as db:
-            await _append(db, act, call, call.path.get(act.about) or "-", details)
+            await _append(db, act, call, subject, details)
 
     return record
 
