@@ -116,34 +116,33 @@ FOREIGN = Issuer("batch", STRANGER, authority=False)
 OTHER = Issuer("batch", Issuer("other"), authority=False)
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        {"batch": None},
-        {"batch": FOREIGN},
-        {"batch": OTHER},
-        {"batch": FOREIGN, "path": [FOREIGN, STRANGER]},
-        {"path": [FOREIGN]},
-        {"batch": Issuer("authority", ROOT)},
-        {"batch": Issuer("another model", ROOT, authority=False, aaguid=b"\x09" * 16)},
-        {"fmt": "none"},
-        {"fmt": "fido-u2f"},
-        {"fmt": "apple"},
-        {"flags": FLAG.UP},
-        {"flags": FLAG.UV},
-        {"flags": TOUCHED | FLAG.BE},
-        {"flags": TOUCHED | FLAG.BE | FLAG.BS},
-        {"rp_id": "example.com"},
-        {"origin": "https://evil.example"},
-        {"crossOrigin": True},
-        {"kind": "webauthn.get"},
-        {"challenge": b64(b"\x06" * 32)},
-    ],
-    ids=str,
-)
-def test_any_other_key_is_refused(how: dict[str, Any]) -> None:
+UNLIKE: dict[str, dict[str, Any]] = {
+    "vouches for itself": {"batch": None},
+    "by a root of the same name": {"batch": FOREIGN},
+    "by another root": {"batch": OTHER},
+    "brings its root along": {"batch": FOREIGN, "path": [FOREIGN, STRANGER]},
+    "shows another certificate": {"path": [FOREIGN]},
+    "by an authority itself": {"batch": Issuer("authority", ROOT)},
+    "by the batch of another model": {"batch": Issuer("another model", ROOT, authority=False, aaguid=b"\x09" * 16)},
+    "unattested": {"fmt": "none"},
+    "attested as by U2F": {"fmt": "fido-u2f"},
+    "attested as by Apple": {"fmt": "apple"},
+    "user not verified": {"flags": FLAG.UP},
+    "user not present": {"flags": FLAG.UV},
+    "can be copied": {"flags": TOUCHED | FLAG.BE},
+    "was copied": {"flags": TOUCHED | FLAG.BE | FLAG.BS},
+    "of another host": {"rp_id": "example.com"},
+    "of another origin": {"origin": "https://evil.example"},
+    "from within another site": {"crossOrigin": True},
+    "an assertion": {"kind": "webauthn.get"},
+    "of another challenge": {"challenge": b64(b"\x06" * 32)},
+}
+
+
+@pytest.mark.parametrize("case", UNLIKE)
+def test_any_other_key_is_refused(case: str) -> None:
     with pytest.raises(identity.KeyRefused):
-        judged(registration(SoftKey(PARTY), **how))
+        judged(registration(SoftKey(PARTY), **UNLIKE[case]))
 
 
 def test_the_model_in_the_batch_certificate_is_that_of_the_key() -> None:
