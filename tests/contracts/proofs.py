@@ -18,7 +18,7 @@ from tests.staffing import Member, staff_member
 
 from altcredit.api.staff.credentials import SESSION_COOKIE
 from altcredit.api.staff.headers import SIGN_IN_COOKIE
-from altcredit.engine import identity
+from altcredit.engine import identity, messaging
 from altcredit.runtime import tokens
 from altcredit.runtime.certificates import Certificate
 from altcredit.runtime.tokens import Claims
@@ -87,6 +87,7 @@ class Proofs:
             (await self.altscore.service(*SCOPES)).client_id,
         )
         await self._suspend(suspended, idle)
+        shop = (await self.altscore.shop()).retailer_id
         (kid, key), claims = self.platform.signing._active["access_token"], self._claims
 
         def sign(said: Claims) -> str:
@@ -130,6 +131,15 @@ class Proofs:
             "a service's expired token": bearer(
                 sign(claims(service, iat=past, exp=past + 3600, **of_service)), service
             ),
+            "a retailer's expired token": bearer(
+                sign(claims(shop, iat=past, exp=past + 900, kind=messaging.TOKEN_KIND))
+            ),
+            "a retailer's withdrawn token": bearer(sign(claims(shop, jti="withdrawn", kind=messaging.TOKEN_KIND))),
+            "a retailer that nobody knows": bearer(sign(claims("ret_00000000deadbeef", kind=messaging.TOKEN_KIND))),
+            "a retailer with another's X-Client-ID": bearer(
+                sign(claims(shop, kind=messaging.TOKEN_KIND)), "ret_00000000deadbeef"
+            ),
+            "a retailer": bearer(sign(claims(shop, kind=messaging.TOKEN_KIND))),
             "a lender": bearer(good, lender),
             "a service": bearer(sign(claims(service, **of_service)), service),
         }

@@ -56,6 +56,8 @@ OPEN = {
     "POST /staff/key/answer": "the cookie, and the key's assertion",
     "POST /staff/enrolment/options": "the cookie, and a ticket",
     "POST /staff/enrolment/answer": "the cookie, a ticket, and the key's attestation",
+    "POST /v1/me/code": "a phone that is sent a code",
+    "POST /v1/me/token": "the code",
     "GET /v1/webhooks/whatsapp": "the verify token",
     "POST /v1/webhooks/whatsapp": "the app secret's signature",
 }
@@ -83,11 +85,25 @@ STATUS = {
 USUAL = {
     "lender": "TOKEN_MISSING",
     "service": "TOKEN_MISSING",
+    "retailer": "TOKEN_MISSING",
+    "lender or retailer": "TOKEN_MISSING",
     "distributor": "CERTIFICATE_INVALID",
     "partner": "NOT_AUTHORIZED",
     "staff": "SESSION_MISSING",
 }
-WRONG_BEARER = {"lender": "TOKEN_INVALID", "service": "TOKEN_INVALID", "staff": "SESSION_INVALID"}
+WRONG_BEARER = {
+    "lender": "TOKEN_INVALID",
+    "service": "TOKEN_INVALID",
+    "retailer": "TOKEN_INVALID",
+    "lender or retailer": "TOKEN_INVALID",
+    "staff": "SESSION_INVALID",
+}
+_OF_TOKENS: dict[str, str | None] = {
+    "a password": "TOKEN_INVALID",
+    "an expired token": "TOKEN_EXPIRED",
+    "a service's expired token": "TOKEN_EXPIRED",
+    "a retailer's expired token": "TOKEN_EXPIRED",
+}
 _OF_DISTRIBUTORS: dict[str, str | None] = {
     "a certificate without an API key": "API_KEY_INVALID",
     "a certificate and a wrong key": "API_KEY_INVALID",
@@ -95,16 +111,11 @@ _OF_DISTRIBUTORS: dict[str, str | None] = {
     "a suspended distributor": "DISTRIBUTOR_SUSPENDED",
 }
 SPECIAL: dict[str, dict[str, str | None]] = {
-    "lender": {
-        "a password": "TOKEN_INVALID",
-        "an expired token": "TOKEN_EXPIRED",
-        "a service's expired token": "TOKEN_EXPIRED",
-        "a lender": None,
-    },
+    "lender": {**_OF_TOKENS, "a lender": None},
+    "retailer": {**_OF_TOKENS, "a retailer": None},
+    "lender or retailer": {**_OF_TOKENS, "a lender": None, "a retailer": None},
     "service": {
-        "a password": "TOKEN_INVALID",
-        "an expired token": "TOKEN_EXPIRED",
-        "a service's expired token": "TOKEN_EXPIRED",
+        **_OF_TOKENS,
         "a service without the scope": "SCOPE_MISSING",
         "a service": None,
     },
@@ -140,11 +151,12 @@ def caller_of(route: Route) -> str:
             frozenset({"bearer", "clientId"}): "service" if scoped else "lender",
             frozenset({"clientCertificate", "apiKey"}): "distributor",
             frozenset({"clientCertificate", "apiKey", "payloadSignature"}): "signed distributor",
+            frozenset({"retailer"}): "retailer",
             frozenset({"partnerAuth"}): "partner",
             frozenset({"staffSession"}): "staff",
         }
         kinds.add(known.get(frozenset(shown), f"unknown: {sorted(shown)}"))
-    (caller,) = kinds
+    caller = " or ".join(sorted(kinds))
     assert caller in SPECIAL, f"{route.method} {route.path} asks for what the matrix does not try: {caller}"
     return caller
 
@@ -203,7 +215,7 @@ async def test_every_kind_of_credential_that_is_not_a_routes_own_is_denied(
         tried += 1
         answered = await answer_to(proofs, shown, listener, route)
         # Whether a lender is suspended or its token withdrawn is read together with the answer, after the body's form.
-        if caller == "lender" and kind in ("a suspended lender", "a withdrawn token") and answered[0] == 400:
+        if caller.startswith("lender") and kind in ("a suspended lender", "a withdrawn token") and answered[0] == 400:
             continue
         if answered != (STATUS[code], code):
             wrong[kind] = answered
@@ -313,3 +325,31 @@ async def test_a_partner_sees_its_own_requests_alone(altscore: Installation) -> 
         assert (refused.status_code, refused.json()["error"]["code"]) == (404, "REQUEST_UNKNOWN")
         review = await stranger.post(f"{base}/underwritings/{request_id}/review", json={"reason": "mine"})
         assert (review.status_code, review.json()["error"]["code"]) == (404, "REQUEST_UNKNOWN")
+
+
+async def test_a_retailer_and_another_lender_reach_no_grievance_but_their_own(
+    altscore: Installation, proofs: Proofs
+) -> None:
+    shop, lender, other = await altscore.shop(), await altscore.lender(), await altscore.lender()
+    for one in (lender, other):
+        await altscore.consent(shop, one.client_id)
+    await altscore.score(shop)
+    score = {"retailer_id": shop.retailer_id, "purpose": PURPOSE}
+    async with await altscore.signed_in(lender) as client, await altscore.signed_in(other) as stranger:
+        score_id = (await client.post("/v1/score", json=score)).json()["score_id"]
+        case = {
+            "retailer_id": shop.retailer_id,
+            "score_id": score_id,
+            "grievance_type": "other",
+            "description": "Not mine",
+        }
+        filed = await client.post("/v1/grievances", json=case)
+        assert filed.status_code < 300, filed.text
+        path = f"/v1/grievances/{filed.json()['grievance_id']}"
+        refused = [
+            await stranger.get(path),
+            await proofs.send(proofs.kinds["a retailer"], "GET", altscore.base_url + path),
+            await proofs.send(proofs.kinds["a retailer"], "POST", f"{altscore.base_url}/v1/grievances", json=case),
+        ]
+    assert [one.status_code for one in refused] == [404] * 3
+    assert len({one.json()["error"]["code"] for one in refused}) == 1
