@@ -4,7 +4,7 @@ import pytest
 from tests.engine.grievances.conftest import NOW
 
 from altcredit.engine import consent
-from altcredit.engine.messaging import TEXTS, Language, say, template
+from altcredit.engine.messaging import TEXTS, Language, read, say, template
 from altcredit.engine.messaging.inbound import Inbound, understood
 from altcredit.engine.messaging.outgoing import MAX_FOOTER, MAX_TITLE
 from altcredit.engine.messaging.wording import numbered, places
@@ -86,3 +86,19 @@ def test_buttons_and_footers_fit() -> None:
         assert max(len(TEXTS[key].en), len(TEXTS[key].hi)) <= MAX_TITLE
     for language in ("en", "hi"):
         assert len(say("footer", language, version="notice-v10")) <= MAX_FOOTER
+
+
+def test_webhooks_of_another_number_are_passed_over() -> None:
+    message = {
+        "from": "919812345678",
+        "id": "wamid.1",
+        "timestamp": "1779264000",
+        "type": "text",
+        "text": {"body": "STOP"},
+    }
+    value = {"metadata": {"phone_number_id": "1064"}, "messages": [message]}
+    document = {"entry": [{"changes": [{"value": value}]}]}
+    assert (
+        len(read(document, phone_number_id="1064").messages) == len(read(document, phone_number_id=None).messages) == 1
+    )
+    assert read(document, phone_number_id="1065").messages == ()

@@ -88,7 +88,7 @@ async def receive(call: Call, _asked: None) -> WebhookAnswer:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise BodyMalformed(details=(Detail("$", "is not a JSON object"),)) from problem
     account = messaging.Account.of(call.platform.settings)
-    delivery = messaging.read(document, phone_number_id=account.phone_number_id)
+    delivery = messaging.read(document, phone_number_id=account.listens_to)
     return WebhookAnswer(received=await messaging.receive(call.db, means=means(call), delivery=delivery, now=call.now))
 
 

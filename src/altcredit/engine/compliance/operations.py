@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from altcredit.engine import audit, consent, grievances, ingestion, retailers, scoring
+from altcredit.engine import audit, consent, grievances, ingestion, messaging, retailers, scoring
 from altcredit.engine.compliance import store
 from altcredit.engine.compliance.erasure import STEPS, Certificate, Erasure, Name, Step, certified, schedule
 from altcredit.engine.compliance.policy import POLICY
@@ -211,11 +211,12 @@ async def _quarantine(
 
 
 async def _key(
-    db: Connection, _keyring: Keyring, erasure: Erasure, _identifiers: frozenset[bytes], now: datetime
+    db: Connection, _keyring: Keyring, erasure: Erasure, identifiers: frozenset[bytes], now: datetime
 ) -> dict[str, Any]:
     # Once more, for what a run that was under way at the halt may have stored after the scores went.
     late = await scoring.erase(db, retailer_ids=erasure.retailer_ids)
     await grievances.forget(db, retailer_ids=erasure.retailer_ids)
+    await messaging.forget(db, phones=identifiers)
     destroyed = await retailers.destroy(db, retailer_ids=erasure.retailer_ids)
     await store.drop_exports_of(db, erasure.retailer_ids)
     await store.forget_identifiers(db, erasure.erasure_id)

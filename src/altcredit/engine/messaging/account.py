@@ -27,6 +27,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
     base_url: str
     phone_number_id: str
+    listens_to: str | None = None
+    """The phone number whose webhooks are taken; None: every one that is signed by the app."""
     verify_token: str
     app_secret: str
     access_token: str
@@ -72,6 +74,7 @@ def _account(settings: Settings) -> Account:
     return Account(
         base_url=_address(settings),
         phone_number_id=settings.whatsapp_phone_number_id or _DEVELOPMENT_NUMBER,
+        listens_to=settings.whatsapp_phone_number_id or None,
         verify_token=settings.whatsapp_verify_token or (invented.verify_token if invented else ""),
         app_secret=_secret(settings.whatsapp_app_secret_file) or (invented.app_secret if invented else ""),
         access_token=_secret(settings.whatsapp_access_token_file) or (invented.access_token if invented else ""),

@@ -61,12 +61,12 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
     rest: str = ""
 
 
-def read(document: dict[str, Any], *, phone_number_id: str) -> Delivery:
-    """Return the messages and statuses of a webhook that are for this number; what is not understood is left out."""
+def read(document: dict[str, Any], *, phone_number_id: str | None) -> Delivery:
+    """Return the messages and statuses of a webhook for a number (None: any); what is not understood is left out."""
     messages: list[Inbound] = []
     statuses: list[StatusUpdate] = []
     for value in _values(document):
-        if _part(value, "metadata").get("phone_number_id") != phone_number_id:
+        if phone_number_id is not None and _part(value, "metadata").get("phone_number_id") != phone_number_id:
             continue
         messages += [taken for one in _list(value, "messages") if (taken := _message(one)) is not None]
         statuses += [known for one in _list(value, "statuses") if (known := _status(one)) is not None]

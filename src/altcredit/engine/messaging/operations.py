@@ -1,12 +1,12 @@
 """
 Conversations with retailers: consent asked for and given, withdrawn by a word, and what is left to others to answer.
 
-What touches consent happens in the transaction that takes the webhook, in the order in which things were said: a STOP
-holds from then on, and no press of a button that was made before it counts after it.
+What touches consent happens in the transaction that takes the webhook: a STOP ends consents and closes questions there
+and then, so that no press of a button that was made before it counts after it.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -26,8 +26,6 @@ from altcredit.runtime.keys import Keyring
 from altcredit.runtime.quotas import Quota, RateLimitExceeded
 
 ANSWER_JOB: Final = "messaging.answer"
-# WhatsApp repeats a webhook for up to seven days; older is a replay, and is taken for one once its row is purged.
-_OLDEST: Final = timedelta(days=8)
 BODIES_KEPT: Final = timedelta(days=30)
 ROWS_KEPT: Final = timedelta(days=90)
 CONVERSATIONS_KEPT: Final = timedelta(days=730)
@@ -95,10 +93,15 @@ async def purge(db: Connection, *, now: datetime) -> int:
     )
 
 
-async def forget(db: Connection, *, phones: Sequence[bytes]) -> None:
-    """Destroy all that is held of phones (keyed hashes): numbers, messages, codes, what was shown. For erasure."""
+async def forget(db: Connection, *, phones: Iterable[bytes]) -> None:
+    """
+    Destroy all that is held of phones (keyed hashes): numbers, messages, codes, what was shown. For erasure.
+
+    A phone that another shop has is left alone; a hash that is no phone's changes nothing.
+    """
     for phone in phones:
-        await store.forget(db, phone)
+        if not await retailers.has_phone(db, hashed=phone):
+            await store.forget(db, phone)
 
 
 async def _heard(db: Connection, means: Means, message: Inbound, now: datetime) -> int:
@@ -109,9 +112,8 @@ async def _heard(db: Connection, means: Means, message: Inbound, now: datetime) 
     body = means.keyring.seal(message.text.encode(), owner=message.wamid, purpose=BODY)
     if not await store.receive(db, message.wamid, phone, message.written_at, now, message.kind, body):
         return 0
-    if message.written_at < now - _OLDEST:
-        return 0
-    await store.heard(db, phone, min(message.written_at, now))
+    # Where a webhook came late, WhatsApp's own reckoning of the 24 hours ends ours (outcome "window").
+    await store.heard(db, phone, now)
     meaning = understood(message)
     if meaning.intent != "stop" and not await _within_limit(db, phone, now):
         return 1
@@ -136,7 +138,6 @@ class _Conversation:
     ) -> None:
         self.db, self.means, self.message, self.phone, self.now = db, means, message, phone, now
         self.language: Language = opened["language"]
-        self.stopped_at: datetime | None = opened["stopped_at"]
 
     async def act(self, meaning: Meaning) -> None:
         """Do what the message asks for."""
@@ -160,7 +161,7 @@ class _Conversation:
 
     async def stop(self) -> None:
         """End every consent of the phone's shops, for all lenders, and every question that is open (contract C4)."""
-        await store.stopped(self.db, self.phone, self.message.written_at, self.now)
+        await store.stop(self.db, self.phone, self.now)
         count = 0
         for retailer_id in await self._shops():
             ids = (await retailers.profile(self.db, keyring=self.means.keyring, retailer_id=retailer_id)).ids
@@ -225,10 +226,7 @@ class _Conversation:
             await self._agree(row)
 
     def _is_open(self, row: Record) -> bool:
-        stopped = self.stopped_at is not None and self.message.written_at <= self.stopped_at
-        return (
-            row["state"] == "open" and row["expires_at"] > self.now and row["sealed_shown"] is not None and not stopped
-        )
+        return row["state"] == "open" and row["expires_at"] > self.now and row["sealed_shown"] is not None
 
     async def _agree(self, row: Record) -> None:
         shown = self._shown(row)

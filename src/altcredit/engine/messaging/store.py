@@ -10,11 +10,10 @@ from altcredit.runtime.db import Connection, Record
 OPEN = """
 INSERT INTO conversation AS c (phone, sealed, language, used_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT (phone) DO UPDATE SET used_at = greatest(c.used_at, $4)
-RETURNING language, heard_at, stopped_at
+RETURNING language
 """
-CONVERSATION = "SELECT sealed, language, heard_at, stopped_at FROM conversation WHERE phone = $1"
+CONVERSATION = "SELECT sealed, language, heard_at FROM conversation WHERE phone = $1"
 HEARD = "UPDATE conversation SET heard_at = greatest(heard_at, $2) WHERE phone = $1"
-STOPPED = "UPDATE conversation SET stopped_at = greatest(stopped_at, $2) WHERE phone = $1"
 # WhatsApp holds that the 24 hours are over, whatever we have heard.
 UNHEARD = "UPDATE conversation SET heard_at = NULL WHERE phone = $1"
 SPEAK = "UPDATE conversation SET language = $2 WHERE phone = $1"
@@ -103,7 +102,7 @@ DROP_CODE = "DELETE FROM sign_in_code WHERE phone = $1"
 PURGE_INBOUND_BODIES = (
     "UPDATE inbound_message SET sealed_body = NULL WHERE received_at < $1 AND sealed_body IS NOT NULL"
 )
-PURGE_INBOUND = "DELETE FROM inbound_message WHERE received_at < $1"
+PURGE_INBOUND = "UPDATE inbound_message SET phone = ''::bytea WHERE received_at < $1 AND phone <> ''::bytea"
 PURGE_OUTBOUND_BODIES = """
 UPDATE outbound_message SET sealed_body = NULL WHERE created_at < $1 AND state <> 'queued' AND sealed_body IS NOT NULL
 """
@@ -112,7 +111,7 @@ PURGE_STATUSES = "DELETE FROM message_status WHERE at < $1"
 PURGE_CODES = "DELETE FROM sign_in_code WHERE expires_at < $1"
 PURGE_CONVERSATIONS = "DELETE FROM conversation WHERE used_at < $1"
 FORGET = (
-    "DELETE FROM inbound_message WHERE phone = $1",
+    "UPDATE inbound_message SET phone = ''::bytea, sealed_body = NULL WHERE phone = $1",
     "DELETE FROM outbound_message WHERE phone = $1",
     "DELETE FROM sign_in_code WHERE phone = $1",
     "DELETE FROM conversation WHERE phone = $1",
@@ -137,9 +136,8 @@ async def unheard(db: Connection, phone: bytes) -> None:
     await db.execute(UNHEARD, phone)
 
 
-async def stopped(db: Connection, phone: bytes, at: datetime, now: datetime) -> None:
-    """Note a STOP, and close the questions that are open."""
-    await db.execute(STOPPED, phone, at)
+async def stop(db: Connection, phone: bytes, now: datetime) -> None:
+    """Close the questions that are open: no press of theirs counts any more, however late it comes."""
     await db.execute(STOP, phone, now)
 
 

@@ -192,6 +192,11 @@ async def of_phone(db: Connection, *, keyring: Keyring, phone_hash: str) -> list
     return await store.of_phone(db, hashed=identity.phone_hash(keyring, phone_hash))
 
 
+async def has_phone(db: Connection, *, hashed: bytes) -> bool:
+    """Tell whether any retailer has the phone with this keyed hash (``phone_hash``)."""
+    return bool(await store.of_phone(db, hashed=hashed))
+
+
 async def distributors_of_phone(db: Connection, *, keyring: Keyring, phone_hash: str) -> list[str]:
     """Return every distributor that knows a shop with this phone: the ones a consent notice names (contract C2)."""
     return await store.distributors_of_phone(db, hashed=identity.phone_hash(keyring, phone_hash))

@@ -80,13 +80,11 @@ CREATE TABLE conversation (
     language text NOT NULL CHECK (language IN ('en', 'hi')),
     -- Opens the 24 hours in which anything but a template may be sent.
     heard_at timestamptz,
-    -- When the last STOP was written: no older press of a button counts any more.
-    stopped_at timestamptz,
     used_at timestamptz NOT NULL
 );
 CREATE INDEX conversation_used ON conversation (used_at);
 
--- A wamid is taken once; its row outlives the body.
+-- A wamid is taken once: it stays, without body and phone in the end, so that no replay counts.
 CREATE TABLE inbound_message (
     wamid text PRIMARY KEY,
     phone bytea NOT NULL,
