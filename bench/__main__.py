@@ -1,7 +1,7 @@
 """
 Run every benchmark, one after the other, and print one table of what is promised and what was measured.
 
-    python -m bench [score ingest refresh rebuild accept underwriting footprint]
+    python -m bench [score ingest refresh rebuild accept underwriting timing footprint]
 """
 
 import re
@@ -43,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "rebuild": lambda: _measured("bench.rebuild", "--rounds", "1"),
     "accept": lambda: _measured("bench.accept"),
     "underwriting": lambda: _measured("bench.underwriting"),
+    "timing": lambda: _measured("bench.timing", "--calls", "20000"),
     "footprint": lambda: _measured("bench.footprint"),
 }
 

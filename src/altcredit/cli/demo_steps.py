@@ -18,7 +18,7 @@ from altcredit.cli import demo_guard, demo_trust
 from altcredit.cli.clients import ACTOR
 from altcredit.cli.demo import DemoRefused, Steps
 from altcredit.cli.output import errors
-from altcredit.engine import identity, retailers
+from altcredit.engine import identity, messaging, retailers
 from altcredit.runtime import clock, postgres
 from altcredit.runtime.certificates import Authority
 from altcredit.runtime.platform import Platform, opened
@@ -336,7 +336,7 @@ async def _look_around(
 async def _write(
     chosen: Settings, platform: Platform, cast: Cast, partners: tuple[demo_guard.Partner, demo_guard.Partner]
 ) -> None:
-    """Write demo.json: what a user's first scripts read. Parts of products that are not there yet are null."""
+    """Write demo.json: what a user's first scripts read."""
     groups = {}
     for group in ("scored", "unscored", "insufficient", "unconsented"):
         groups[group] = [
@@ -348,6 +348,7 @@ async def _write(
             }
             for shop in cast.world.group(group)
         ]
+    account = messaging.Account.of(chosen)
     content = {
         "environment": chosen.environment,
         "base_url": chosen.base_url,
@@ -370,7 +371,7 @@ async def _write(
         "retailers": groups,
         "partner": msgspec.to_builtins(partners[0]),
         "other_partner": msgspec.to_builtins(partners[1]),
-        "whatsapp": None,
+        "whatsapp": {"verify_token": account.verify_token, "app_secret": account.app_secret},
         "purpose": PURPOSE,
     }
     path = chosen.home_path / "demo.json"
