@@ -36,7 +36,8 @@ from tests.journeys.books import bills, period
 from tests.served import Served, serving
 
 from altcredit.api.altscore.surface import document
-from altcredit.engine import identity
+from altcredit.engine import identity, messaging
+from altcredit.runtime.tokens import Claims
 
 CHECKS: list[Any] = [
     not_a_server_error,
@@ -49,7 +50,13 @@ OPERATIONS = sorted(
     operation.ok().definition.raw["operationId"]
     for operation in schemathesis.openapi.from_dict(json.loads(document())).get_all_operations()
 )
-LINKS = 6
+LENDERS = {"readScore", "readHistory", "lookUpRetailer", "readReceipt", "fileGrievance", "readGrievance"}
+SERVICES = {"grantConsent", "revokeConsent", "checkConsent", "showConsent", "inviteToConsent"}
+LEAVING = {"eraseOwnData", "signOutRetailer"}  # by a retailer of whom nothing else is asked
+OWN = {one for one in OPERATIONS if "Own" in one} | LEAVING
+# Codes reach a phone only, and a notice goes to a phone that a distributor knows: journeys show these two.
+NEEDS_A_PHONE = {"signInRetailer", "inviteToConsent"}
+LINKS = 7  # of 8: the five grievances that may be filed a day are used up before links are followed
 TODAY = datetime.now(UTC).date()
 FEWEST = 5_000
 
@@ -66,6 +73,7 @@ class World:
         self.session.cert = (str(served.home / "client.pem"), str(served.home / "client.pem"))
         self.tokens: dict[str, dict[str, str]] = {}
         self.secret, self.api_key = "", ""
+        self.account = messaging.Account.of(served.settings)
         self.answers: Counter[tuple[str, int]] = Counter()
 
     def sign_in(self, kind: str, issued: identity.IssuedClient) -> None:
@@ -76,29 +84,46 @@ class World:
 
     def proof(self, operation: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
         """Return what puts an operation's valid credentials on a request that is otherwise ready to be sent."""
+        callers = {"lender": LENDERS, "service": SERVICES, "leaving": LEAVING, "retailer": OWN - LEAVING}
 
         def prove(request: requests.PreparedRequest) -> requests.PreparedRequest:
-            if operation in ("readScore", "readHistory", "lookUpRetailer", "readReceipt"):
-                request.headers.update(self.tokens["lender"])
-            elif operation in ("grantConsent", "revokeConsent", "checkConsent", "showConsent"):
-                request.headers.update(self.tokens["service"])
-            elif operation in ("submitBatch", "readBatch"):
+            raw = request.body or b""
+            raw = raw.encode() if isinstance(raw, str) else raw
+            for caller, operations in callers.items():
+                if operation in operations:
+                    request.headers.update(self.tokens[caller])
+            if operation in ("submitBatch", "readBatch"):
                 request.headers["X-API-Key"] = self.api_key
             if operation == "submitBatch":
-                raw = request.body or b""
-                raw = raw.encode() if isinstance(raw, str) else raw
-                request.headers["X-Payload-Signature"] = self.signed(raw)
-                if "X-Payload-Signature-V2" in request.headers:
-                    sent = int(datetime.now(UTC).timestamp())
-                    batch_id = str(request.headers.get("X-Batch-ID", ""))
-                    v2 = self.signed(f"{sent}.{batch_id}.".encode() + raw)
-                    request.headers["X-Payload-Signature-V2"] = f"t={sent},v2={v2}"
+                self.sign_batch(request, raw)
+            elif operation == "receiveWhatsappWebhook":
+                signature = hmac.new(self.account.app_secret.encode(), raw, hashlib.sha256).hexdigest()
+                request.headers["X-Hub-Signature-256"] = f"sha256={signature}"
             return request
 
         return prove
 
+    def sign_batch(self, request: requests.PreparedRequest, raw: bytes) -> None:
+        request.headers["X-Payload-Signature"] = self.signed(raw)
+        if "X-Payload-Signature-V2" in request.headers:
+            sent = int(datetime.now(UTC).timestamp())
+            batch_id = str(request.headers.get("X-Batch-ID", ""))
+            v2 = self.signed(f"{sent}.{batch_id}.".encode() + raw)
+            request.headers["X-Payload-Signature-V2"] = f"t={sent},v2={v2}"
+
     def signed(self, message: bytes) -> str:
         return hmac.new(self.secret.encode(), message, hashlib.sha256).hexdigest()
+
+    def filed(self, shop: Any) -> str:
+        """File a grievance as the lender; return its id."""
+        body = {
+            "retailer_id": shop.retailer_id, "score_id": self.known["score_id"], "grievance_type": "other",
+            "description": "x", "contact_phone_hash": shop.phone_hash,
+        }  # fmt: skip
+        answer = self.session.post(f"{self.served.base_url}/v1/grievances", json=body, headers=self.tokens["lender"])
+        assert answer.status_code == 200, answer.text
+        grievance_id: str = answer.json()["grievance_id"]
+        return grievance_id
 
     def ask(self, case: Case, *, proven: bool) -> None:
         """Send a case and hold the answer against the document."""
@@ -129,6 +154,16 @@ class World:
                     part[name] = self.known[name]
 
 
+def own_token(altscore: Any, retailer_id: str) -> dict[str, str]:
+    """Return the header of a retailer who has signed in."""
+    now, signing = datetime.now(UTC), altscore.platform.signing
+    claims = Claims(
+        sub=retailer_id, iss=signing.issuer, iat=int(now.timestamp()), exp=int(now.timestamp()) + 900,
+        jti=uuid.uuid4().hex, kind=messaging.TOKEN_KIND,
+    )  # fmt: skip
+    return {"Authorization": f"Bearer {signing.issue_token(claims)}"}
+
+
 def no_proof(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
@@ -141,6 +176,7 @@ async def world(server: str) -> AsyncIterator[World]:
             lender = await altscore.lender(minute=10_000_000, day=100_000_000)
             service = await altscore.service("consent:grant", "consent:check", "consent:revoke")
             await altscore.consent(shop, lender.client_id)
+            leaving = await altscore.shop()
             ended = await altscore.consent(shop, lender.client_id, purpose="other_purpose")
             await altscore.score(shop)
             current = "SELECT score_id FROM current_score WHERE retailer_id = $1"
@@ -172,6 +208,14 @@ async def world(server: str) -> AsyncIterator[World]:
         made.secret, made.api_key = feed.issued.signing_secret, feed.issued.api_key
         made.sign_in("lender", lender)
         made.sign_in("service", service)
+        made.tokens["retailer"] = own_token(altscore, shop.retailer_id)
+        made.tokens["leaving"] = own_token(altscore, leaving.retailer_id)
+        made.known |= {
+            "hub.mode": "subscribe",
+            "hub.verify_token": made.account.verify_token,
+            "contact_phone_hash": shop.phone_hash,
+            "grievance_id": made.filed(shop),
+        }
         yield made
         made.session.close()
         assert served.lines('"event":"bug"') == []
@@ -219,9 +263,9 @@ def run(world: World, operation: str, mode: GenerationMode, *, proven: bool, exa
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_generated_requests_are_answered_as_the_document_says(world: World, operation: str) -> None:
-    run(world, operation, GenerationMode.POSITIVE, proven=True, examples=145)
-    run(world, operation, GenerationMode.NEGATIVE, proven=True, examples=145)
-    run(world, operation, GenerationMode.POSITIVE, proven=False, examples=75)
+    run(world, operation, GenerationMode.POSITIVE, proven=True, examples=100)
+    run(world, operation, GenerationMode.NEGATIVE, proven=True, examples=100)
+    run(world, operation, GenerationMode.POSITIVE, proven=False, examples=50)
 
 
 @pytest.mark.long
@@ -235,7 +279,7 @@ def test_ten_times_as_many(world: World, operation: str) -> None:
 def prepared(world: World, case: Case) -> None:
     """Let a link's first step succeed where it can, and no step be the repetition of another."""
     operation = case.operation.definition.raw["operationId"]
-    if operation in ("grantConsent", "readScore", "lookUpRetailer", "submitBatch", "revokeConsent"):
+    if operation in ("grantConsent", "readScore", "lookUpRetailer", "submitBatch", "revokeConsent", "fileGrievance"):
         world.inform(case)
     elif operation == "checkConsent":
         world.inform(case, "lender_id")
@@ -277,5 +321,6 @@ def test_the_cases_were_enough_and_reached_every_operation(world: World) -> None
     asked = sum(world.answers.values())
     print(f"{asked} cases: {dict(sorted(world.answers.items()))}")  # noqa: T201 - shown with -rP
     assert asked >= FEWEST
-    assert {operation for operation, status in world.answers if status == 200} == set(OPERATIONS)
+    reached = {operation for operation, status in world.answers if status in (200, 202)}
+    assert reached | NEEDS_A_PHONE == set(OPERATIONS)
     assert not [key for key in world.answers if key[1] >= 500]

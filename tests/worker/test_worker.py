@@ -105,7 +105,7 @@ async def test_a_job_that_keeps_failing_is_held_and_runs_when_released(database:
             return await jobs.held(db)
 
     (job,) = await until(held)
-    assert (job.id, job.job, job.payload, job.problem) == (job_id, "test.fail", '[{"n":1}]', "not allowed yet")
+    assert (job.id, job.job, job.payload, job.problem) == (job_id, "test.fail", '{"n":1}', "not allowed yet")
     await database.writes.execute("INSERT INTO noted (job, n) VALUES ('allowed', 1)")
     async with database.transaction() as db:
         assert await jobs.release(db, job_ids=[job_id]) == 1
