@@ -1,5 +1,6 @@
 """GUARD's probabilities, one applicant at a time: champions kept loaded, no data frame on the way."""
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -28,20 +29,24 @@ class Assessor:
         # One thread: a single row has no work for a second one.
         self._warm = {product: Warm(folder, verify=verify, product=product, threads=1) for product in products}
         self._models: dict[registry.Product, Model] = {}
+        self._looked_at = 0.0
 
-    async def load(self, db: Connection) -> None:
+    async def load(self, db: Connection, *, within: float = 0.0) -> None:
         """
-        Take up the champions of this moment.
+        Take up the champions of this moment; or let be what was taken up ``within`` so many seconds.
 
         Without a champion of ``guard_screen`` the funnel has no model, and lets everybody pass.
 
         :raises ModelUnknown: ``guard`` has no champion: train and promote one first.
         :raises ArtefactBroken: a champion's files are not what was registered.
         """
+        looked_at = time.monotonic()
+        if self._models and looked_at - self._looked_at < within:
+            return
         found: dict[registry.Product, Model] = {"guard": await self._warm["guard"].champion(db)}
         with suppress(registry.ModelUnknown):
             found["guard_screen"] = await self._warm["guard_screen"].champion(db)
-        self._models = found
+        self._models, self._looked_at = found, looked_at
 
     def info(self, product: registry.Product) -> registry.ModelInfo | None:
         """Return what a decision records of the champion that ``estimate`` uses; None: there is none."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from altcredit.pipeline.underwriting import Assessor
 
 
+# How soon a promotion or rollback counts: two reads an application would be one in ten of all it costs.
+_PROMOTIONS_SEEN_SECONDS = 1.0
 _CALLBACKS_KEPT = timedelta(days=90)
 
 
@@ -124,7 +126,7 @@ class _Pipeline:
     async def decide(self) -> underwriting.Decision:
         """Ask, screen where that is wanted, ask the rest, and decide."""
         async with self.work.platform.database.reads.acquire() as db:
-            await self.assessor.load(db)
+            await self.assessor.load(db, within=_PROMOTIONS_SEEN_SECONDS)
         if self.case.asks_all:
             await self._ask(sources.SOURCES)
             return self._decided()
