@@ -3,7 +3,7 @@
 import msgspec
 
 from altcredit.api import openapi
-from altcredit.api.altscore import auth, consent, grievances, ingest, me, receipts, score, webhooks
+from altcredit.api.altscore import auth, consent, grievances, ingest, me, receipts, score, sign_in, webhooks
 from altcredit.api.altscore.errors import ERRORS
 from altcredit.api.altscore.languages import LANGUAGES
 from altcredit.api.contract import Call, Nothing, Raw, Route
@@ -18,6 +18,7 @@ _OPERATIONS = (
     *score.ROUTES,
     *receipts.ROUTES,
     *grievances.ROUTES,
+    *sign_in.ROUTES,
     *me.ROUTES,
     *webhooks.ROUTES,
 )
