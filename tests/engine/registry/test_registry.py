@@ -1,12 +1,16 @@
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
+from tests.staffing import Member, staff_member
 
-from altcredit.engine import audit, registry
+from altcredit.engine import audit, identity, registry
 from altcredit.engine.registry import Comparison, Interval
 from altcredit.runtime.db import Connection, Database
+from altcredit.runtime.keys import KeyProvider, Keyring
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 MONTH = timedelta(days=30)
@@ -273,47 +277,107 @@ async def test_a_promotion_says_of_which_product_it_is(database: Database) -> No
         assert await db.fetchval("SELECT data->>'product' FROM outbox WHERE type = 'model.promoted'") == "guard"
 
 
-async def signed(db: Connection, version: str, person: str, *, now: datetime = NOW) -> registry.Promotion | None:
-    return await registry.sign_promotion(
-        db, version=version, actor=f"staff:{person}", environment="development", now=now
-    )
+KEYRING = Keyring(KeyProvider(root=b"\x03" * 32, keks=(b"\x01" * 32,)))
+
+
+async def owner(database: Database, *roles: identity.Role, name_id: str | None = None) -> Member:
+    return await staff_member(database, KEYRING, *(roles or ("model_owner",)), name_id=name_id, now=NOW)
+
+
+async def signed(db: Connection, version: str, who: Member, *, now: datetime = NOW) -> registry.Promotion | None:
+    return await registry.sign_promotion(db, version=version, session=who.session, environment="development", now=now)
 
 
 async def test_the_second_signature_promotes_and_never_the_same_hand_twice(database: Database) -> None:
+    asha, bela = await owner(database), await owner(database)
     async with database.transaction() as db:
         await registered(db, "altscore-xgb-v1")
-        assert await signed(db, "altscore-xgb-v1", "asha") is None
-        with pytest.raises(registry.SecondPersonNeeded):
-            await signed(db, "altscore-xgb-v1", "asha")
+        assert await signed(db, "altscore-xgb-v1", asha) is None
+        with pytest.raises(identity.SecondPersonNeeded):
+            await signed(db, "altscore-xgb-v1", asha)
         with pytest.raises(registry.ModelUnknown):
             await registry.holder(db, product="altscore", alias="champion")
-        promotion = await signed(db, "altscore-xgb-v1", "bela")
+        promotion = await signed(db, "altscore-xgb-v1", bela)
         assert promotion is not None
-        assert promotion.promoted_by == ("staff:asha", "staff:bela")
+        assert promotion.promoted_by == (asha.actor, bela.actor)
         with pytest.raises(registry.AlreadyChampion):
-            await signed(db, "altscore-xgb-v1", "asha")
+            await signed(db, "altscore-xgb-v1", asha)
 
 
-async def test_a_signature_from_the_host_is_no_first_signature_of_staff(database: Database) -> None:
+async def test_signatures_from_the_host_and_those_of_staff_do_not_add_up(database: Database) -> None:
+    asha = await owner(database)
     async with database.transaction() as db:
         await registered(db, "altscore-xgb-v1")
         await registry.approve(db, version="altscore-xgb-v1", actor="person:bela", now=NOW)
-        assert await signed(db, "altscore-xgb-v1", "asha") is None
+        assert await signed(db, "altscore-xgb-v1", asha) is None
+        await registered(db, "altscore-xgb-v2")
+        assert await signed(db, "altscore-xgb-v2", asha) is None
+        with pytest.raises(registry.SecondPersonNeeded):
+            await registry.promote(
+                db, version="altscore-xgb-v2", actor="person:bela", environment="production", now=NOW
+            )
 
 
 async def test_a_lapsed_signature_may_be_given_again(database: Database) -> None:
+    asha, bela = await owner(database), await owner(database)
     async with database.transaction() as db:
         await registered(db, "altscore-xgb-v1")
-        assert await signed(db, "altscore-xgb-v1", "asha") is None
+        assert await signed(db, "altscore-xgb-v1", asha) is None
         later = NOW + timedelta(days=8)
-        assert await signed(db, "altscore-xgb-v1", "asha", now=later) is None
-        assert await signed(db, "altscore-xgb-v1", "bela", now=later) is not None
+        assert await signed(db, "altscore-xgb-v1", asha, now=later) is None
+        assert await signed(db, "altscore-xgb-v1", bela, now=later) is not None
 
 
 async def test_what_the_gate_keeps_out_is_not_even_signed_for(database: Database) -> None:
+    asha = await owner(database)
     async with database.transaction() as db:
         await registered(db, "altscore-xgb-v1")
         await registered(db, "altscore-xgb-v2")
         await promoted(db, "altscore-xgb-v1")
         with pytest.raises(registry.NotCompared):
-            await signed(db, "altscore-xgb-v2", "asha")
+            await signed(db, "altscore-xgb-v2", asha)
+
+
+async def _suspended(db: Connection, who: Member) -> None:
+    for status in ("suspended", "active"):  # being active again does not bring the signature back
+        await identity.set_staff_status(db, staff_id=who.staff_id, status=status, actor="staff:boss", now=NOW)
+
+
+async def _without_the_role(db: Connection, who: Member) -> None:
+    await identity.set_staff_roles(db, staff_id=who.staff_id, roles=["auditor"], actor="staff:boss", now=NOW)
+
+
+async def _without_the_key(db: Connection, who: Member) -> None:
+    key_id = await db.fetchval("SELECT key_id FROM staff_key WHERE staff_id = $1", who.staff_id)
+    await identity.revoke_staff_key(db, staff_id=who.staff_id, key_id=key_id, actor="staff:boss", now=NOW)
+
+
+@pytest.mark.parametrize("deprived", [None, _suspended, _without_the_role, _without_the_key])
+async def test_an_approval_on_the_host_counts_as_long_as_the_person_may_promote(
+    database: Database, deprived: Callable[[Connection, Member], Awaitable[None]] | None
+) -> None:
+    asha = await owner(database, name_id="asha@example.in")
+    async with database.transaction() as db:
+        await registered(db, "altscore-xgb-v1")
+        approval = {"version": "altscore-xgb-v1", "now": NOW}
+        assert await registry.approve(db, actor="person:asha@example.in", **approval) == ["person:asha@example.in"]
+        promote = partial(registry.promote, db, actor="person:bela", environment="production", **approval)
+        if deprived is None:
+            assert (await promote()).promoted_by == ("person:asha@example.in", "person:bela")
+            return
+        await deprived(db, asha)
+        with pytest.raises(registry.SecondPersonNeeded):
+            await promote()
+
+
+async def test_staff_who_may_not_promote_approve_and_promote_nothing_on_the_host(database: Database) -> None:
+    await owner(database, "ops", name_id="ravi@example.in")
+    async with database.transaction() as db:
+        await registered(db, "altscore-xgb-v1")
+        for environment in ("development", "production"):
+            with pytest.raises(identity.PermissionDenied):
+                await registry.promote(
+                    db, version="altscore-xgb-v1", actor="person:ravi@example.in", environment=environment, now=NOW
+                )
+        with pytest.raises(identity.PermissionDenied):
+            await registry.approve(db, version="altscore-xgb-v1", actor="person:ravi@example.in", now=NOW)

@@ -46,7 +46,8 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     What the audit row of an operation says.
 
     ``about`` names where its subject is found: in the path, else the question, else the answer; a plain word that is
-    none of them is the subject itself. Where an operation ``creates``, only the answer says.
+    none of them is the subject itself. Where an operation ``creates``, only the answer says. ``signed``: a hardware key
+    signs for it, over the body; so the body's field ``repeats`` says again what the path says, and is signed for, too.
     """
 
     operation: str
@@ -55,6 +56,8 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     state: State | None = None
     needs_reason: bool = False
     creates: bool = False
+    signed: bool = False
+    repeats: str = ""
 
 
 def actor(call: Call) -> str:
@@ -76,13 +79,16 @@ def changing(
     state: State | None = None,
     creates: bool = False,
     signed: bool = False,
+    repeats: str = "",
     places: Mapping[str, str] = {},
     **declared: Any,
 ) -> Route:
     """
     Declare an operation that changes something; ``declared`` are a Route's own fields.
 
-    ``signed``: it takes a hardware key's assertion over the body. ``places``: path parameters, each with an example.
+    ``signed``: it takes the caller's hardware key over this very body, for the action that the permission names;
+    ``repeats`` is the body's field that names the path's subject again. ``places``: path parameters, each with an
+    example.
     """
     act = Act(
         operation=declared["operation"],
@@ -91,12 +97,15 @@ def changing(
         state=state,
         needs_reason=True,
         creates=creates,
+        signed=signed,
+        repeats=repeats,
     )
     refusals = declared.pop("refusals", ())
     headers: tuple[Header, ...] = (REASON, *declared.pop("headers", ()))
     if signed:
         headers += (KEY_ASSERTION,)
         refusals += (identity.AssertionMissing, identity.AssertionInvalid, identity.AssertionStale)
+        declared["description"] = f"{declared.get('description', '')} {_SIGNED.format(permission=permission)}".lstrip()
     declared.setdefault("method", "POST")
     return _route(
         act,
@@ -106,6 +115,9 @@ def changing(
         places=tuple(_place(name, example) for name, example in places.items()),
         **declared,
     )
+
+
+_SIGNED = "It takes your hardware key over this very request: ask for an assertion of the action `{permission}`."
 
 
 def _place(name: str, example: str) -> Place:
@@ -130,8 +142,9 @@ def _recorded(act: Act, handler: Handler, *, inside: bool) -> Handler:
         if any("\0" in name for name in call.path.values()):  # nothing in the database can be called that
             raise NotFound
         reason = reason_of(call, asked)
-        if reason is None and act.needs_reason:
-            raise BodyMalformed(details=(Detail("$.reason", "a change needs a reason, here or as X-Reason"),))
+        _require_complete(act, call, asked, reason)
+        if act.signed:
+            await _require_key(call, act.permissions[0])
         subject = "" if act.creates else call.path.get(act.about) or _named(act.about, asked)
         before = await _state(act, call, subject, inside=inside)
         answer = await handler(call, asked)
@@ -145,6 +158,13 @@ def _recorded(act: Act, handler: Handler, *, inside: bool) -> Handler:
         return answer
 
     return run
+
+
+def _require_complete(act: Act, call: Call, asked: Any, reason: str | None) -> None:
+    if reason is None and act.needs_reason:
+        raise BodyMalformed(details=(Detail("$.reason", "a change needs a reason, here or as X-Reason"),))
+    if act.repeats and getattr(asked, act.repeats) != call.path[act.about]:
+        raise BodyMalformed(details=(Detail(f"$.{act.repeats}", "is not that of the path"),))
 
 
 @asynccontextmanager
@@ -227,7 +247,7 @@ def _refused(act: Act) -> Callable[[Call, Refusal], Awaitable[None]]:
     return record
 
 
-async def require_key(call: Call, action: str) -> None:
+async def _require_key(call: Call, action: str) -> None:
     """Use up the hardware key's assertion that binds this very request; the evidence goes into the audit log."""
     session = session_of(call)
     signed = await identity.require_assertion(

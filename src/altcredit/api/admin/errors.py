@@ -9,7 +9,6 @@ from altcredit.runtime.refusal import Refusal
 ERRORS: dict[type[Refusal], Error] = {
     # 401 and 403: those that every route of staff may meet
     **OF_STAFF,
-    registry.SecondPersonNeeded: OF_STAFF[identity.SecondPersonNeeded],
     # 400: it does not fit
     identity.IdInvalid: Error(400, "INVALID_ID", "The id has not the form of such an id."),
     identity.LimitInvalid: Error(400, "INVALID_LIMIT", "A limit is a whole number from 0 to 2147483647."),
@@ -33,6 +32,8 @@ ERRORS: dict[type[Refusal], Error] = {
     grievances.CaseUnknown: Error(404, "GRIEVANCE_UNKNOWN", "There is no such grievance."),
     retailers.RetailerUnknown: Error(404, "RETAILER_UNKNOWN", "There is no such retailer."),
     compliance.ErasureUnknown: Error(404, "ERASURE_UNKNOWN", "There is no erasure of such a retailer."),
+    compliance.RetailerErased: Error(404, "RETAILER_ERASED", "The retailer is erased, or being erased."),
+    delivery.EndpointMissing: Error(404, "CALLBACK_MISSING", "The partner has no callback URL."),
     compliance.BreachUnknown: Error(404, "BREACH_UNKNOWN", "There is no such breach."),
     # 409: not as things are
     grievances.CaseClosed: Error(409, "GRIEVANCE_CLOSED", "The grievance is resolved."),

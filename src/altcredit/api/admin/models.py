@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import msgspec
 
-from altcredit.api.admin.actions import Change, actor, changing, looking, require_key
+from altcredit.api.admin.actions import Change, actor, changing, looking
 from altcredit.api.contract import Call, Pending
-from altcredit.engine import registry
+from altcredit.api.staff.credentials import session_of
+from altcredit.engine import identity, registry
 from altcredit.runtime.db import Connection
 
 BASE = "/v1/admin/models"
-PROMOTE = "models.promote"
 
 Version = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$", examples=["altscore-xgb-v2"])]
 
@@ -100,11 +100,10 @@ async def list_models(call: Call, asked: WhichModels) -> Models:
 
 
 async def promote(call: Call, asked: PromotionRequest) -> PromotionAnswer | Pending:
-    await require_key(call, PROMOTE)
     promotion = await registry.sign_promotion(
         call.db,
         version=asked.version,
-        actor=actor(call),
+        session=session_of(call),
         environment=call.platform.settings.environment,
         now=call.now,
     )
@@ -114,7 +113,7 @@ async def promote(call: Call, asked: PromotionRequest) -> PromotionAnswer | Pend
                 version=asked.version,
                 status="pending_second_person",
                 requested_by=actor(call),
-                lapses_at=call.now + registry.APPROVAL_LASTS,
+                lapses_at=call.now + identity.SIGNATURE_LASTS,
             )
         )
     return _answer(promotion)
@@ -152,11 +151,11 @@ ROUTES = (
         tag="Models",
         summary="Promote a model to champion",
         description=(
-            "Two people, each with an assertion of their hardware key over this very request: the first one's is"
-            " recorded (202) and counts for seven days, a second one's promotes (200). The model must have been"
+            "Two people: the first one's signature is recorded (202) and counts for seven days, as long as they are"
+            " active in a role that allows it; a second one's promotes (200). The model must have been"
             " compared with the champion and pass the gate. Effective with the next job, without a restart."
         ),
-        permission=PROMOTE,
+        permission="models.promote",
         about="version",
         state=_aliases,
         signed=True,
@@ -165,7 +164,7 @@ ROUTES = (
         answers=PromotionAnswer,
         pending=PromotionPending,
         refusals=(
-            registry.SecondPersonNeeded,
+            identity.SecondPersonNeeded,
             registry.ModelUnknown,
             registry.AlreadyChampion,
             registry.OriginUnproven,

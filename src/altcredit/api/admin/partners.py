@@ -88,6 +88,18 @@ class CallbackEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     verified_at: datetime | None
 
 
+class CallbackTest(msgspec.Struct, frozen=True, kw_only=True):
+    """How the test event went: the receiver's ``status`` (2xx is success), or the ``problem`` that kept it away."""
+
+    partner_id: str
+    success: bool
+    at: datetime
+    status: int | None
+    latency_ms: int
+    problem: str | None
+    answer: Annotated[str, msgspec.Meta(description="What the receiver said, at most 2,048 printable characters.")]
+
+
 async def _state(call: Call, db: Connection, partner_id: str) -> identity.PartnerAccount:
     return await identity.find_partner(db, partner_id=partner_id, now=call.now)
 
@@ -190,6 +202,19 @@ async def set_callback(call: Call, asked: CallbackChange) -> CallbackEndpoint:
     return CallbackEndpoint(partner_id=endpoint.partner_id, url=endpoint.url, verified_at=endpoint.verified_at)
 
 
+async def try_callback(call: Call, _asked: Change) -> CallbackTest:
+    async with _sender(call) as sender:
+        attempt = await delivery.test_endpoint(
+            call.platform.database,
+            keyring=call.platform.keyring,
+            sender=sender,
+            partner_id=call.path["id"],
+            actor=actor(call),
+            clock=clock.now,
+        )
+    return CallbackTest(partner_id=call.path["id"], success=attempt.is_success, **msgspec.structs.asdict(attempt))
+
+
 _OF_ONE: dict[str, Any] = {
     "tag": "Partners",
     "permission": _PERMISSION,
@@ -265,6 +290,18 @@ ROUTES = (
         asks=CallbackChange,
         answers=CallbackEndpoint,
         refusals=(identity.PartnerUnknown, delivery.EndpointRefused, delivery.SecretsMissing),
+        writes=False,  # the receiver may take its time to answer, and no transaction waits for that
+        **_OF_ONE,
+    ),
+    changing(
+        path=f"{BASE}/{{id}}/callback/test",
+        operation="testPartnerCallback",
+        summary="Send a signed test event to a partner's callback URL, and tell how that went",
+        description="It changes nothing; a disabled URL is asked, too.",
+        handler=try_callback,
+        asks=Change,
+        answers=CallbackTest,
+        refusals=(identity.PartnerUnknown, delivery.EndpointMissing, delivery.SecretsMissing),
         writes=False,  # the receiver may take its time to answer, and no transaction waits for that
         **_OF_ONE,
     ),

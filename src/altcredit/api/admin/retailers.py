@@ -1,4 +1,4 @@
-"""Retailers' rights, as staff carry them out: erasure by two people, export (section 07; contract D1)."""
+"""Retailers, as staff deal with them: erasure and unmasking by two people, export (section 07; contract D1)."""
 
 import json
 from datetime import datetime
@@ -6,15 +6,15 @@ from typing import Annotated, Any
 
 import msgspec
 
-from altcredit.api.admin.actions import Change, actor, changing, looking, reason_of, require_key
-from altcredit.api.contract import BodyMalformed, Call, Pending, Raw
+from altcredit.api.admin.actions import Change, actor, changing, looking, reason_of
+from altcredit.api.contract import Call, Pending, Raw
 from altcredit.api.staff.credentials import session_of
 from altcredit.engine import compliance, identity, retailers
-from altcredit.runtime.refusal import Detail
 
 BASE = "/v1/admin/retailers"
 EXAMPLE = "ret_7f3a92c1d4e8b051"
 ERASE = "retailers.erase"
+UNMASK = "retailers.unmask"
 
 RetailerId = Annotated[str, msgspec.Meta(pattern=r"^ret_[0-9a-f]{16}$", examples=[EXAMPLE])]
 
@@ -25,8 +25,8 @@ class WhichRetailer(msgspec.Struct, frozen=True, kw_only=True):
     id: RetailerId
 
 
-class ErasureRequest(Change, frozen=True, kw_only=True):
-    """Whose data to erase: the id of the path again, so that the hardware key signs for it."""
+class Signed(Change, frozen=True, kw_only=True):
+    """Which retailer: the id of the path again, so that the hardware key signs for it."""
 
     retailer_id: RetailerId
 
@@ -64,13 +64,27 @@ class ErasureAnswer(msgspec.Struct, frozen=True, kw_only=True):
     certificate: ErasureCertificate | None
 
 
-class ErasurePending(msgspec.Struct, frozen=True, kw_only=True):
-    """Signed for by one person; nothing is erased until a second one sends the same."""
+class SignedOnce(msgspec.Struct, frozen=True, kw_only=True):
+    """Signed for by one person; nothing is done until a second one signs for the same."""
 
     retailer_id: str
     status: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["pending_second_person"]})]
     requested_by: str
     lapses_at: datetime
+
+
+class Unmasked(msgspec.Struct, frozen=True, kw_only=True):
+    """A retailer's identifiers in clear. They are in this answer and nowhere else: it is not kept for replay."""
+
+    retailer_id: str
+    ids: Annotated[tuple[str, ...], msgspec.Meta(description="Its ids: its own, and those merged into it.")]
+    names: tuple[str, ...]
+    gstins: tuple[str, ...]
+    phone_hashes: Annotated[
+        tuple[str, ...], msgspec.Meta(description="SHA-256 of the E.164 digits, hex: as good as the number itself.")
+    ]
+    requested_by: str
+    approved_by: str
 
 
 class ErasuresQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,22 +109,29 @@ class ExportPending(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime
 
 
-async def erase(call: Call, asked: ErasureRequest) -> ErasureAnswer | Pending:
-    if asked.retailer_id != call.path["id"]:
-        raise BodyMalformed(details=(Detail("$.retailer_id", "is not the retailer of the path"),))
-    await require_key(call, ERASE)
+async def _first(call: Call, action: str, retailer_id: str) -> str | None:
+    """Sign under the id that answers for the shop: its aliases are no way to sign twice. Return who signed first."""
+    return await identity.sign_with(call.db, session=session_of(call), action=action, subject=retailer_id, now=call.now)
+
+
+def _signed_once(call: Call, retailer_id: str) -> Pending:
+    return Pending(
+        SignedOnce(
+            retailer_id=retailer_id,
+            status="pending_second_person",
+            requested_by=actor(call),
+            lapses_at=call.now + identity.SIGNATURE_LASTS,
+        )
+    )
+
+
+async def erase(call: Call, asked: Signed) -> ErasureAnswer | Pending:
     known = (await retailers.canonical(call.db, retailer_ids=(asked.retailer_id,))).get(asked.retailer_id)
     if known is None:
         raise retailers.RetailerUnknown("No retailer has this id.")
-    # Under the id that answers for the shop: its aliases are no way to sign twice.
-    first = await identity.sign_with(call.db, session=session_of(call), action=ERASE, subject=known, now=call.now)
+    first = await _first(call, ERASE, known)
     if first is None:
-        lapses_at = call.now + identity.SIGNATURE_LASTS
-        return Pending(
-            ErasurePending(
-                retailer_id=known, status="pending_second_person", requested_by=actor(call), lapses_at=lapses_at
-            )
-        )
+        return _signed_once(call, known)
     erasure = await compliance.request_erasure(
         call.db,
         keyring=call.platform.keyring,
@@ -121,6 +142,31 @@ async def erase(call: Call, asked: ErasureRequest) -> ErasureAnswer | Pending:
         now=call.now,
     )
     return _answer(call, erasure)
+
+
+async def unmask(call: Call, asked: Signed) -> Unmasked | Pending:
+    known = await compliance.unmaskable(call.db, retailer_id=asked.retailer_id)
+    first = await _first(call, UNMASK, known)
+    if first is None:
+        return _signed_once(call, known)
+    shop = await compliance.unmask(
+        call.db,
+        keyring=call.platform.keyring,
+        retailer_id=known,
+        requested_by=f"staff:{first}",
+        approved_by=actor(call),
+        reason=reason_of(call, asked) or "",
+        now=call.now,
+    )
+    return Unmasked(
+        retailer_id=shop.retailer_id,
+        ids=shop.ids,
+        names=shop.names,
+        gstins=shop.gstins,
+        phone_hashes=shop.phone_hashes,
+        requested_by=f"staff:{first}",
+        approved_by=actor(call),
+    )
 
 
 async def show_erasure(call: Call, asked: WhichRetailer) -> ErasureAnswer:
@@ -171,6 +217,10 @@ async def export(call: Call, asked: WhichRetailer) -> Raw | Pending:
     )
 
 
+_TWO = (
+    "Two people: the first one's signature is recorded (202) and counts for seven days, as long as they are active in a"
+    " role that allows it; a second one's"
+)
 ROUTES = (
     changing(
         method="PUT",
@@ -179,20 +229,40 @@ ROUTES = (
         tag="Retailers",
         summary="Erase a retailer's data",
         description=(
-            "Two people, each with an assertion of their hardware key over this very request: the first one's is"
-            " recorded (202) and counts for seven days, a second one's starts the erasure (200). Consents end and the"
-            " identity is unlinked at once; the rest goes by dated steps within 30 days."
+            f"{_TWO} starts the erasure (200). Consents end and the identity is unlinked at once; the rest goes by"
+            " dated steps within 30 days."
         ),
         permission=ERASE,
         about="id",
         signed=True,
+        repeats="retailer_id",
         places={"id": EXAMPLE},
         handler=erase,
-        asks=ErasureRequest,
+        asks=Signed,
         answers=ErasureAnswer,
-        pending=ErasurePending,
+        pending=SignedOnce,
         refusals=(identity.SecondPersonNeeded, retailers.RetailerUnknown),
         replays="X-Request-ID",
+    ),
+    changing(
+        path=f"{BASE}/{{id}}/unmask",
+        operation="unmaskRetailer",
+        tag="Retailers",
+        summary="See a retailer's identifiers in clear",
+        description=(
+            f"{_TWO} is answered with the identifiers (200), this once. The audit log keeps who, why and which kinds of"
+            " them."
+        ),
+        permission=UNMASK,
+        about="id",
+        signed=True,
+        repeats="retailer_id",
+        places={"id": EXAMPLE},
+        handler=unmask,
+        asks=Signed,
+        answers=Unmasked,
+        pending=SignedOnce,
+        refusals=(identity.SecondPersonNeeded, retailers.RetailerUnknown, compliance.RetailerErased),
     ),
     looking(
         path=f"{BASE}/{{id}}/erasure",

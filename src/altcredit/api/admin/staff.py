@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from altcredit.api.admin.actions import Change, actor, changing, looking, reason_of
+from altcredit.api.admin.actions import Change, actor, changing, looking
 from altcredit.api.contract import Call, Nothing, Pending
 from altcredit.api.staff.credentials import session_of
 from altcredit.engine import identity
@@ -31,11 +31,24 @@ class Invitation(Change, frozen=True, kw_only=True):
     roles: Roles
 
 
+StaffId = Annotated[
+    str,
+    msgspec.Meta(examples=[EXAMPLE], description="The id of the path again, so that the hardware key signs for it."),
+]
+
+
 class StaffChange(Change, frozen=True, kw_only=True):
     """What to change; what is left out stays as it is."""
 
+    staff_id: StaffId
     roles: Roles | None = None
     status: identity.Status | None = None
+
+
+class LostKeys(Change, frozen=True, kw_only=True):
+    """Whose keys are lost."""
+
+    staff_id: StaffId
 
 
 class LostKey(Change, frozen=True, kw_only=True):
@@ -96,12 +109,11 @@ async def end_sessions(call: Call, _asked: Change) -> identity.StaffAccount:
     return await _account(call.db, call.path["id"])
 
 
-async def recover(call: Call, asked: Change) -> identity.Recovery | Pending:
+async def recover(call: Call, _asked: LostKeys) -> identity.Recovery | Pending:
     recovery = await identity.recover_staff(
         call.db,
         keyring=call.platform.keyring,
         staff_id=call.path["id"],
-        reason=reason_of(call, asked) or "",
         session=session_of(call),
         now=call.now,
     )
@@ -138,6 +150,7 @@ ROUTES = (
         permission=_PERMISSION,
         about="staff_id",
         creates=True,
+        signed=True,
         state=_state,
         handler=invite,
         asks=Invitation,
@@ -151,6 +164,8 @@ ROUTES = (
         operation="changeStaff",
         summary="Set somebody's roles, suspend or activate them",
         description="Their sessions end. Nobody changes their own, and one administrator always stays.",
+        signed=True,
+        repeats="staff_id",
         handler=change,
         asks=StaffChange,
         refusals=(*_KNOWN, identity.LastAdmin, identity.RolesInvalid),
@@ -179,13 +194,15 @@ ROUTES = (
         operation="recoverStaff",
         summary="Replace somebody's lost keys",
         description=(
-            "Two administrators, neither of them that person, ask for it with the same reason: the first is recorded"
-            " for a day (202), the second revokes all keys and issues a ticket for an hour (200)."
+            "Two administrators, neither of them that person, ask for it: the first is recorded for a day (202), the"
+            " second revokes all keys and issues a ticket for an hour (200)."
         ),
+        signed=True,
+        repeats="staff_id",
         handler=recover,
-        asks=Change,
+        asks=LostKeys,
         pending=identity.Recovery,
-        refusals=(*_KNOWN, identity.SecondPersonNeeded, identity.ReasonMissing),
+        refusals=(*_KNOWN, identity.SecondPersonNeeded),
         **_OF_ONE | {"answers": identity.Recovery, "replays": ""},
     ),
 )

@@ -11,6 +11,7 @@ from altcredit.api.admin import (
     consents,
     distributors,
     grievances,
+    keys,
     models,
     partners,
     retailers,
@@ -37,6 +38,7 @@ OPERATIONS = (
     *breaches.ROUTES,
     *compliance.ROUTES,
     *staff.ROUTES,
+    *keys.ROUTES,
     *audit.ROUTES,
 )
 

@@ -35,7 +35,6 @@ ERRORS: dict[type[Refusal], Error] = {
     FormMalformed: Error(400, "INVALID_REQUEST", "The form lacks a field, or has one twice."),
     identity.RolesInvalid: Error(400, "ROLES_INVALID", "Roles are one or more of those that exist."),
     identity.NameIdInvalid: Error(400, "NAME_ID_INVALID", "A NameID is 1 to 256 visible characters."),
-    identity.ReasonMissing: Error(400, "REASON_MISSING", "Give a reason of 3 to 500 characters."),
     identity.StaffUnknown: Error(404, "STAFF_UNKNOWN", "There is no such member of staff."),
     identity.StaffKeyUnknown: Error(404, "KEY_UNKNOWN", "The person has no such key."),
     identity.StaffTaken: Error(409, "STAFF_EXISTS", "Somebody with this NameID is a member of staff already."),

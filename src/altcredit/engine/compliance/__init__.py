@@ -39,6 +39,7 @@ from altcredit.engine.compliance.page import export_page, report_page
 from altcredit.engine.compliance.policy import POLICY, Retention
 from altcredit.engine.compliance.regulations import REGULATIONS, Control, Law, Pack
 from altcredit.engine.compliance.reports import PeriodInvalid, report
+from altcredit.engine.compliance.unmasking import RetailerErased, unmask, unmaskable
 
 __all__ = [
     "NOTIFY_WITHIN",
@@ -64,6 +65,7 @@ __all__ = [
     "Pack",
     "PeriodInvalid",
     "Report",
+    "RetailerErased",
     "Retention",
     "Section",
     "Severity",
@@ -89,5 +91,7 @@ __all__ = [
     "report_page",
     "request_erasure",
     "shop_of",
+    "unmask",
+    "unmaskable",
     "watch_breaches",
 ]

@@ -119,7 +119,6 @@ from altcredit.engine.identity.people.staff import (
     NotStaff,
     OwnChange,
     PermissionDenied,
-    ReasonMissing,
     RolesInvalid,
     SamlRefused,
     SecondPersonNeeded,
@@ -140,7 +139,7 @@ from altcredit.engine.identity.people.staff import (
 )
 from altcredit.engine.identity.people.store import list_staff
 from altcredit.engine.identity.permissions import PERMISSION_TABLE, PERMISSIONS, ROLES, Permission, Role
-from altcredit.engine.identity.signatures.operations import SIGNATURE_LASTS, sign_with
+from altcredit.engine.identity.signatures.operations import SIGNATURE_LASTS, sign_with, standing
 from altcredit.engine.identity.store import (
     distributor_names,
     is_active,
@@ -206,7 +205,6 @@ __all__ = [
     "Permission",
     "PermissionDenied",
     "Proven",
-    "ReasonMissing",
     "Recovery",
     "RelyingParty",
     "Role",
@@ -288,6 +286,7 @@ __all__ = [
     "sign_with",
     "sp_metadata",
     "staff_by_session",
+    "standing",
     "verify_payload_signature",
     "withdraw_signing_key",
 ]

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from altcredit.engine import audit
+from altcredit.engine import audit, identity
 from altcredit.engine.registry import store
 from altcredit.engine.registry.gate import Comparison, objections
 from altcredit.engine.registry.version import PROVEN_ORIGINS, Alias, Environment, ModelVersion, Product, Promotion
@@ -16,6 +16,7 @@ from altcredit.runtime.refusal import Refusal
 # An approval that nothing came of lapses: the second person signs for what the first one meant.
 APPROVAL_LASTS = timedelta(days=7)
 PEOPLE = 2
+PROMOTE = "models.promote"
 
 
 class ModelUnknown(Refusal):
@@ -157,41 +158,66 @@ async def record_comparison(
 
 
 async def approve(db: Connection, *, version: str, actor: str, now: datetime) -> list[str]:
-    """Sign for a version's promotion; returns who has signed in the last seven days. Raises ModelUnknown."""
+    """
+    Sign for a version's promotion, on the host; return whose signatures of the last seven days count.
+
+    :param actor: ``person:<name>``. Where the name is a staff member's NameID, they must be allowed to promote models,
+        and their signature counts as long as they are (see ``identity.standing``).
+    :raises ModelUnknown:
+    :raises identity.PermissionDenied: a member of staff who may not.
+    """
     model = await get(db, version=version)
-    await store.approve(db, version=version, actor=actor, now=now)
+    await store.approve(db, version=version, actor=actor, standing=await _standing(db, actor), now=now)
+    await _note_approved(db, model, actor, now)
+    return await _approvals(db, version, now)
+
+
+async def _note_approved(db: Connection, model: ModelVersion, actor: str, now: datetime) -> None:
     details = {"sha256": model.sha256}
-    await audit.append(db, actor=actor, action="model.approved", subject=version, details=details, now=now)
-    return await store.approvals(db, version=version, since=now - APPROVAL_LASTS)
+    await audit.append(db, actor=actor, action="model.approved", subject=model.version, details=details, now=now)
+
+
+async def _standing(db: Connection, actor: str) -> int | None:
+    return await identity.standing(db, name_id=actor.removeprefix("person:"), permission=PROMOTE)
+
+
+async def _approvals(db: Connection, version: str, now: datetime) -> list[str]:
+    """Return who has signed on the host, and still may."""
+    return [
+        actor
+        for actor, standing in await store.approvals(db, version=version, since=now - APPROVAL_LASTS)
+        if await _still(db, actor, standing)
+    ]
+
+
+async def _still(db: Connection, actor: str, standing: int | None) -> bool:
+    try:
+        return await _standing(db, actor) == standing
+    except identity.PermissionDenied:
+        return False
 
 
 async def sign_promotion(
-    db: Connection, *, version: str, actor: str, environment: Environment, now: datetime
+    db: Connection, *, version: str, session: identity.StaffSession, environment: Environment, now: datetime
 ) -> Promotion | None:
     """
-    Sign for a version's promotion: None after the first signature; the second, by somebody else, promotes.
+    Sign for a version's promotion as staff: None after the first signature; the second, by somebody else, promotes.
 
     Whatever the environment, it takes two (API-ALTSCORE-001, section 07). Only signatures of callers who proved
-    themselves the same way count, not those made on the host. A signature lasts seven days, and is refused where the
-    promotion would be.
+    themselves the same way count, not those made on the host. What a first signature counts for, and how long, says
+    ``identity.sign_with``; it is refused where the promotion would be.
 
-    :raises SecondPersonNeeded: this person has signed already.
+    :raises identity.SecondPersonNeeded: this person has signed already.
     :raises ModelUnknown, AlreadyChampion, OriginUnproven, NotCompared, GateClosed:
     """
     await store.lock(db)
-    await _promotable(db, version, environment)
-    kind, _, _ = actor.partition(":")
-    signed = [
-        one
-        for one in await store.approvals(db, version=version, since=now - APPROVAL_LASTS)
-        if one.startswith(f"{kind}:")
-    ]
-    if any(one != actor for one in signed):
-        return await promote(db, version=version, actor=actor, environment=environment, now=now)
-    if actor in signed:
-        raise SecondPersonNeeded(f"{actor} has signed; someone else must sign for {version}")
-    await approve(db, version=version, actor=actor, now=now)
-    return None
+    model, champion = await _promotable(db, version, environment)
+    actor = f"staff:{session.staff_id}"
+    first = await identity.sign_with(db, session=session, action=PROMOTE, subject=version, now=now)
+    if first is None:
+        await _note_approved(db, model, actor, now)
+        return None
+    return await _promote(db, model, champion, people=(f"staff:{first}", actor), now=now)
 
 
 async def _promotable(
@@ -216,18 +242,24 @@ async def promote(db: Connection, *, version: str, actor: str, environment: Envi
     audit row says so. A first champion has nobody to be compared with.
 
     :raises ModelUnknown: AlreadyChampion: OriginUnproven:
-    :raises SecondPersonNeeded: nobody else approved within seven days.
+    :raises SecondPersonNeeded: nobody else approved within seven days, or nobody who still may.
+    :raises identity.PermissionDenied: ``actor`` is of the staff, and may not.
     :raises NotCompared: GateClosed: the gate of pipeline.md, with every objection in the details.
     """
     await store.lock(db)
     model, champion = await _promotable(db, version, environment)
-    others = [
-        other for other in await store.approvals(db, version=version, since=now - APPROVAL_LASTS) if other != actor
-    ]
-    people = [*others, actor]
+    await _standing(db, actor)
+    people = (*(other for other in await _approvals(db, version, now) if other != actor), actor)
     if len(people) < PEOPLE and environment != "development":
         raise SecondPersonNeeded(f"Someone other than {actor} must approve {version} first")
-    predecessor = champion.version if champion else None
+    return await _promote(db, model, champion, people=people, now=now)
+
+
+async def _promote(
+    db: Connection, model: ModelVersion, champion: ModelVersion | None, *, people: tuple[str, ...], now: datetime
+) -> Promotion:
+    """Change the champion; the last of ``people`` carries it out."""
+    version, predecessor = model.version, champion.version if champion else None
     await store.set_alias(db, product=model.product, alias="champion", version=version, now=now)
     await store.drop_alias(db, alias="challenger", version=version)
     await store.record_promotion(db, version=version, predecessor=predecessor, promoted_by=people, now=now)
@@ -236,13 +268,12 @@ async def promote(db: Connection, *, version: str, actor: str, environment: Envi
         "predecessor": predecessor,
         "people": people,
         "sole_operator": len(people) < PEOPLE,
+        "sha256": model.sha256,
     }
-    await audit.append(
-        db, actor=actor, action="model.promoted", subject=version, details={**details, "sha256": model.sha256}, now=now
-    )
+    await audit.append(db, actor=people[-1], action="model.promoted", subject=version, details=details, now=now)
     data = {"product": model.product, "version": version}
     await outbox.publish(db, type="model.promoted", key=version, data=data, now=now)
-    return Promotion(version=version, product=model.product, predecessor=predecessor, promoted_by=tuple(people), at=now)
+    return Promotion(version=version, product=model.product, predecessor=predecessor, promoted_by=people, at=now)
 
 
 async def _require_open_gate(db: Connection, model: ModelVersion, *, against: str) -> None:

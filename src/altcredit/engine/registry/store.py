@@ -71,13 +71,13 @@ SELECT comparison::text AS comparison FROM model_comparison WHERE version = $1 A
 """
 
 APPROVE = """
-INSERT INTO model_approval (version, actor, approved_at) VALUES ($1, $2, $3)
-ON CONFLICT (version, actor) DO UPDATE SET approved_at = EXCLUDED.approved_at
+INSERT INTO model_approval (version, actor, standing, approved_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (version, actor) DO UPDATE SET approved_at = EXCLUDED.approved_at, standing = EXCLUDED.standing
 """
 
-SELECT_APPROVALS = (
-    "SELECT actor FROM model_approval WHERE version = $1 AND approved_at >= $2 ORDER BY approved_at, actor"
-)
+SELECT_APPROVALS = """
+SELECT actor, standing FROM model_approval WHERE version = $1 AND approved_at >= $2 ORDER BY approved_at, actor
+"""
 
 USE_APPROVALS = "DELETE FROM model_approval WHERE version = $1"
 
@@ -139,7 +139,7 @@ async def drop_alias(db: Connection, *, alias: Alias, version: str) -> None:
 
 
 async def record_promotion(
-    db: Connection, *, version: str, predecessor: str | None, promoted_by: list[str], now: datetime
+    db: Connection, *, version: str, predecessor: str | None, promoted_by: tuple[str, ...], now: datetime
 ) -> None:
     await db.execute(RECORD_PROMOTION, version, predecessor, promoted_by, now)
     await db.execute(USE_APPROVALS, version)
@@ -159,9 +159,10 @@ async def comparison(db: Connection, *, version: str, against: str) -> str | Non
     return found
 
 
-async def approve(db: Connection, *, version: str, actor: str, now: datetime) -> None:
-    await db.execute(APPROVE, version, actor, now)
+async def approve(db: Connection, *, version: str, actor: str, standing: int | None, now: datetime) -> None:
+    await db.execute(APPROVE, version, actor, standing, now)
 
 
-async def approvals(db: Connection, *, version: str, since: datetime) -> list[str]:
-    return [row["actor"] for row in await db.fetch(SELECT_APPROVALS, version, since)]
+async def approvals(db: Connection, *, version: str, since: datetime) -> list[tuple[str, int | None]]:
+    """Return who has approved since, and in which standing as staff (None: as nobody of the staff)."""
+    return [(row["actor"], row["standing"]) for row in await db.fetch(SELECT_APPROVALS, version, since)]

@@ -18,8 +18,6 @@ from altcredit.engine.identity.people.staff import (
     AdminExists,
     LastAdmin,
     OwnChange,
-    ReasonMissing,
-    SecondPersonNeeded,
     StaffKeyUnknown,
     StaffMember,
     StaffSession,
@@ -28,6 +26,7 @@ from altcredit.engine.identity.people.staff import (
     checked_name_id,
     checked_roles,
 )
+from altcredit.engine.identity.signatures.operations import sign_with
 from altcredit.runtime import ids
 from altcredit.runtime.db import Connection
 from altcredit.runtime.keys import Keyring
@@ -133,7 +132,7 @@ async def set_staff_roles(
     db: Connection, *, staff_id: str, roles: Iterable[str], actor: str, now: datetime
 ) -> StaffMember:
     """
-    Replace a person's roles; their sessions end.
+    Replace a person's roles; their sessions end, and what they have signed for first counts no more.
 
     :raises StaffUnknown, RolesInvalid, OwnChange, LastAdmin:
     """
@@ -143,7 +142,7 @@ async def set_staff_roles(
     if admins == {staff_id} and "admin" not in chosen:
         raise LastAdmin
     await store.set_roles(db, staff_id, chosen)
-    ended = await store.end_sessions(db, staff_id, by=actor, now=now)
+    ended = await store.strip(db, staff_id, by=actor, now=now)
     details = {"before": member.roles, "after": chosen, "sessions_ended": ended}
     await _record(db, actor, "staff.roles_set", staff_id, details, now)
     return msgspec.structs.replace(member, roles=chosen)
@@ -151,7 +150,7 @@ async def set_staff_roles(
 
 async def set_staff_status(db: Connection, *, staff_id: str, status: Status, actor: str, now: datetime) -> StaffMember:
     """
-    Suspend or activate a person; suspension ends their sessions and refuses new ones.
+    Suspend or activate a person; suspension ends their sessions and signatures and refuses new ones.
 
     :raises StaffUnknown, OwnChange, LastAdmin:
     """
@@ -160,7 +159,7 @@ async def set_staff_status(db: Connection, *, staff_id: str, status: Status, act
     if admins == {staff_id} and status != "active":
         raise LastAdmin
     await store.set_status(db, staff_id, status)
-    ended = await store.end_sessions(db, staff_id, by=actor, now=now)
+    ended = await store.strip(db, staff_id, by=actor, now=now)
     details = {"before": member.status, "after": status, "sessions_ended": ended}
     await _record(db, actor, "staff.status_set", staff_id, details, now)
     return msgspec.structs.replace(member, status=status)
@@ -184,58 +183,44 @@ async def sign_out(db: Connection, *, session: StaffSession, now: datetime) -> N
 
 async def revoke_staff_key(db: Connection, *, staff_id: str, key_id: str, actor: str, now: datetime) -> None:
     """
-    Refuse one of a person's keys from now on, as when it was lost; their sessions end.
+    Refuse one of a person's keys from now on, as when it was lost; their sessions and signatures end.
 
     :raises StaffUnknown, OwnChange, StaffKeyUnknown:
     """
     await _other(db, staff_id, actor)
     if not await store.revoke_keys(db, staff_id, key_id=key_id, now=now):
         raise StaffKeyUnknown
-    ended = await store.end_sessions(db, staff_id, by=actor, now=now)
+    ended = await store.strip(db, staff_id, by=actor, now=now)
     await _record(db, actor, "staff.key_revoked", staff_id, {"key_id": key_id, "sessions_ended": ended}, now)
 
 
 async def recover_staff(
-    db: Connection, *, keyring: Keyring, staff_id: str, reason: str, session: StaffSession, now: datetime
+    db: Connection, *, keyring: Keyring, staff_id: str, session: StaffSession, now: datetime
 ) -> Recovery:
     """
-    Replace a person's lost keys: two administrators, neither of them that person, ask for it with the same reason.
+    Replace a person's lost keys: two administrators, neither of them that person, ask for it.
 
     The first call records the request, for a day. The second, by another administrator, revokes all of the person's
     keys, ends their sessions and issues a ticket for an hour.
 
-    :raises StaffUnknown, OwnChange, SecondPersonNeeded, ReasonMissing:
+    :raises StaffUnknown, OwnChange, SecondPersonNeeded:
     """
-    if not 3 <= len(reason) <= 500:
-        raise ReasonMissing
     actor = f"staff:{session.staff_id}"
     member = await _other(db, staff_id, actor)
-    waiting = await store.lock_recovery(db, staff_id, reason=reason, now=now)
-    if waiting is None:
-        recovery_id = ids.new_id("rec")
-        await store.insert_recovery(
-            db,
-            recovery_id,
-            staff_id=staff_id,
-            reason=reason,
-            requested_by=session.staff_id,
-            now=now,
-            until=now + RECOVERY_LIFETIME,
-        )
-        await _record(db, actor, "staff.recovery_requested", staff_id, {"recovery_id": recovery_id}, now)
+    first = await sign_with(
+        db,
+        session=session,
+        action="staff.manage",
+        subject=f"recovery of {staff_id}",
+        now=now,
+        lasts=RECOVERY_LIFETIME,
+    )
+    if first is None:
+        await _record(db, actor, "staff.recovery_requested", staff_id, {}, now)
         return Recovery(staff_id=staff_id, state="pending")
-    recovery_id, requested_by = waiting
-    if requested_by == session.staff_id:
-        raise SecondPersonNeeded
-    await store.approve_recovery(db, recovery_id, approved_by=session.staff_id, now=now)
     revoked = await store.revoke_keys(db, staff_id, key_id=None, now=now)
-    ended = await store.end_sessions(db, staff_id, by=actor, now=now)
-    details = {
-        "recovery_id": recovery_id,
-        "requested_by": requested_by,
-        "keys_revoked": revoked,
-        "sessions_ended": ended,
-    }
+    ended = await store.strip(db, staff_id, by=actor, now=now)
+    details = {"requested_by": first, "keys_revoked": revoked, "sessions_ended": ended}
     await _record(db, actor, "staff.recovered", staff_id, details, now)
     issued = await _ticket(db, member, "recovery", TICKET_LIFETIME, keyring=keyring, actor=actor, now=now)
     return Recovery(staff_id=staff_id, state="done", issued=issued)

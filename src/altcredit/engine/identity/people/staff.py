@@ -111,10 +111,6 @@ class SecondPersonNeeded(Refusal):
     """The same person has asked for this already; another one has to agree."""
 
 
-class ReasonMissing(Refusal):
-    """A reason is 3 to 500 characters."""
-
-
 class StaffKeyUnknown(Refusal):
     """The person has no such live key."""
 

@@ -57,16 +57,6 @@ REVOKE_KEYS = """
 UPDATE staff_key SET revoked_at = $2 WHERE staff_id = $1 AND revoked_at IS NULL AND ($3::text IS NULL OR key_id = $3)
 RETURNING key_id
 """
-INSERT_RECOVERY = """
-INSERT INTO staff_recovery (recovery_id, staff_id, reason, requested_by, requested_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6)
-"""
-LOCK_RECOVERY = """
-SELECT recovery_id, requested_by FROM staff_recovery
-WHERE staff_id = $1 AND reason = $2 AND approved_at IS NULL AND requested_at <= $3 AND $3 < expires_at
-ORDER BY requested_at LIMIT 1 FOR UPDATE
-"""
-APPROVE_RECOVERY = "UPDATE staff_recovery SET approved_by = $2, approved_at = $3 WHERE recovery_id = $1"
 KEY_USED = "UPDATE staff_key SET sign_count = $2, last_used_at = $3 WHERE key_id = $1"
 
 _SESSION = "staff_id, name_id, roles, session_id, signed_in_at, expires_at"
@@ -86,6 +76,8 @@ RETURNING before.staff_id, staff.name_id, staff.roles, before.session_id, before
 END_SESSION = """
 UPDATE staff_session SET ended_at = $2, ended_by = $3 WHERE session_id = $1 AND ended_at IS NULL RETURNING session_id
 """
+# What they have signed for first names the standing of then.
+STRIP = "UPDATE staff SET standing = standing + 1 WHERE staff_id = $1"
 END_SESSIONS = """
 UPDATE staff_session SET ended_at = $2, ended_by = $3 WHERE staff_id = $1 AND ended_at IS NULL RETURNING session_id
 """
@@ -272,22 +264,6 @@ async def revoke_keys(db: Connection, staff_id: str, *, key_id: str | None, now:
     return [row["key_id"] for row in await db.fetch(REVOKE_KEYS, staff_id, now, key_id)]
 
 
-async def insert_recovery(
-    db: Connection, recovery_id: str, *, staff_id: str, reason: str, requested_by: str, now: datetime, until: datetime
-) -> None:
-    await db.execute(INSERT_RECOVERY, recovery_id, staff_id, reason, requested_by, now, until)
-
-
-async def lock_recovery(db: Connection, staff_id: str, *, reason: str, now: datetime) -> tuple[str, str] | None:
-    """Return id and requester of the recovery that waits for its second person."""
-    row = await db.fetchrow(LOCK_RECOVERY, staff_id, reason, now)
-    return (row["recovery_id"], row["requested_by"]) if row else None
-
-
-async def approve_recovery(db: Connection, recovery_id: str, *, approved_by: str, now: datetime) -> None:
-    await db.execute(APPROVE_RECOVERY, recovery_id, approved_by, now)
-
-
 async def end_session(db: Connection, session_id: str, *, by: str, now: datetime) -> bool:
     """Return whether the session lived."""
     return await db.fetchval(END_SESSION, session_id, now, by) is not None
@@ -296,6 +272,12 @@ async def end_session(db: Connection, session_id: str, *, by: str, now: datetime
 async def end_sessions(db: Connection, staff_id: str, *, by: str, now: datetime) -> int:
     """End all of a person's sessions and return how many had not ended."""
     return len(await db.fetch(END_SESSIONS, staff_id, now, by))
+
+
+async def strip(db: Connection, staff_id: str, *, by: str, now: datetime) -> int:
+    """End what a person has begun, sessions and first signatures; return how many sessions had not ended."""
+    await db.execute(STRIP, staff_id)
+    return await end_sessions(db, staff_id, by=by, now=now)
 
 
 async def insert_sign_in(
