@@ -1,5 +1,6 @@
 """What nobody may do alone: promote a model, erase a retailer. Rollback takes one person and one step."""
 
+import base64
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -7,12 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.api.admin.conftest import Desk, Desks
 from tests.api.conftest import PURPOSE, Installation
 
-from altcredit.engine import compliance, identity, registry
+from altcredit.engine import audit, compliance, identity, registry
 from altcredit.engine.identity.people import sessions
 from altcredit.engine.registry import Comparison, Interval
 from altcredit.runtime import ids
@@ -178,14 +180,136 @@ async def test_the_key_signs_for_the_retailer_that_the_path_names(altscore: Inst
     assert code(nobody) == (404, "RETAILER_UNKNOWN")
 
 
-async def test_the_signature_of_somebody_suspended_since_counts_no_more(altscore: Installation, desk: Desks) -> None:
+# A first signature counts as long as its signer could still give it.
+
+
+async def _is_suspended(admin: Desk, who: Desk) -> None:
+    body = {"staff_id": who.who.staff_id, "key": "staff.manage"}
+    for status in ("suspended", "active"):  # being active again does not bring the signature back
+        assert (await admin.put(f"/staff/{who.who.staff_id}", status=status, **body)).status_code == 200
+
+
+async def _loses_the_role(admin: Desk, who: Desk) -> None:
+    body = {"staff_id": who.who.staff_id, "key": "staff.manage", "roles": ["auditor"]}
+    assert (await admin.put(f"/staff/{who.who.staff_id}", **body)).status_code == 200
+
+
+async def _loses_the_key(admin: Desk, who: Desk) -> None:
+    listed = (await admin.get("/staff")).json()["staff"]
+    (key,) = next(one["keys"] for one in listed if one["staff_id"] == who.who.staff_id)
+    lost = await admin.post(f"/staff/{who.who.staff_id}/revoke-key", key_id=key["key_id"])
+    assert lost.status_code == 200
+
+
+async def _permission_is_taken_from_the_role(admin: Desk, who: Desk) -> None:
+    """As where the table of permissions changes, or somebody changes the database by hand."""
+    async with admin.altscore.platform.database.transaction() as db:
+        await db.execute("UPDATE staff SET roles = '{auditor}' WHERE staff_id = $1", who.who.staff_id)
+
+
+async def _nothing_happens(_admin: Desk, _who: Desk) -> None:
+    pass
+
+
+Deprive = Callable[[Desk, Desk], Awaitable[None]]
+TWO_PERSON_ACTIONS = ["promotion", "erasure", "unmasking", "recovery"]
+
+
+@pytest.mark.parametrize("action", TWO_PERSON_ACTIONS)
+@pytest.mark.parametrize(
+    ("deprive", "counts"),
+    [
+        (_nothing_happens, True),
+        (_is_suspended, False),
+        (_loses_the_role, False),
+        (_loses_the_key, False),
+        (_permission_is_taken_from_the_role, False),
+    ],
+    ids=["nothing happens", "suspended", "role lost", "key lost", "permission lost"],
+)
+async def test_a_first_signature_counts_as_long_as_its_signer_could_still_give_it(
+    altscore: Installation, desk: Desks, action: str, deprive: Deprive, counts: bool
+) -> None:
+    first, second, admin, lost = [await desk("model_owner", "dpo", "admin") for _ in range(4)]
+    shop, version = (await altscore.shop()).retailer_id, await candidate(altscore)
+    signs = {
+        "promotion": ("POST", "/models/promote", {"key": "models.promote", "version": version}),
+        "erasure": ("PUT", f"/retailers/{shop}/erasure", {"key": "retailers.erase", "retailer_id": shop}),
+        "unmasking": ("POST", f"/retailers/{shop}/unmask", {"key": "retailers.unmask", "retailer_id": shop}),
+        "recovery": (
+            "POST", f"/staff/{lost.who.staff_id}/recover", {"key": "staff.manage", "staff_id": lost.who.staff_id},
+        ),
+    }  # fmt: skip
+    method, path, body = signs[action]
+    assert (await first.send(method, path, **body)).status_code == 202
+    await deprive(admin, first)
+    answer = await second.send(method, path, **body)
+    assert answer.status_code == (200 if counts else 202), answer.text
+    if not counts:  # the second one's is a first one now
+        assert code(await second.send(method, path, **body)) == (403, "SECOND_PERSON_NEEDED")
+        assert (await admin.send(method, path, **body)).status_code == 200
+
+
+# Unmasking
+
+
+async def test_identifiers_are_shown_once_to_the_second_person_and_the_log_keeps_their_kinds_alone(
+    altscore: Installation, desk: Desks, capfd: pytest.CaptureFixture[str]
+) -> None:
     shop, dpo, legal = await altscore.shop(), await desk("dpo"), await desk("legal")
-    where, asked = f"/retailers/{shop.retailer_id}/erasure", {"retailer_id": shop.retailer_id}
-    assert (await dpo.put(where, key="retailers.erase", **asked)).status_code == 202
+    legal.client.headers["x-request-id"] = "unmask-1"
+    where, asked = f"/retailers/{shop.retailer_id}/unmask", {"retailer_id": shop.retailer_id, "key": "retailers.unmask"}
+    first = await dpo.post(where, **asked, reason="court order 12/2026")
+    assert (first.status_code, first.json()["requested_by"]) == (202, dpo.who.actor)
+    assert shop.gstin not in first.text
+    assert code(await dpo.post(where, **asked)) == (403, "SECOND_PERSON_NEEDED")
+    second = await legal.post(where, **asked, reason="seen the order")
+    assert second.status_code == 200, second.text
+    shown = second.json()
+    assert (shown["gstins"], shown["names"], shown["phone_hashes"]) == ([shop.gstin], ["Shop"], [shop.phone_hash])
+    assert (shown["requested_by"], shown["approved_by"]) == (dpo.who.actor, legal.who.actor)
+    again = await legal.post(where, **asked, reason="seen the order")  # under the same X-Request-ID: no replay
+    assert (again.status_code, again.json()["status"]) == (202, "pending_second_person")
     async with altscore.platform.database.transaction() as db:
-        await db.execute("UPDATE staff SET status = 'suspended' WHERE staff_id = $1", dpo.who.staff_id)
-    assert (await legal.put(where, key="retailers.erase", **asked)).status_code == 202
-    assert not await erased(altscore, shop.retailer_id)
+        (row,) = await audit.read(db, action="retailer.unmasked", subject=shop.retailer_id)
+        tables = [
+            one["tablename"] for one in await db.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        ]
+        kept = "".join(
+            [await db.fetchval(f"SELECT coalesce(string_agg(t::text, ''), '') FROM {table} AS t") for table in tables]
+        )
+    assert (row.actor, row.details) == (
+        legal.who.actor,
+        {
+            "requested_by": dpo.who.actor,
+            "approved_by": legal.who.actor,
+            "reason": "seen the order",
+            "shown": ["names", "gstins", "phone_hashes"],
+        },
+    )
+    (asked_for,) = [one for one in await dpo.recorded("unmaskRetailer") if "refused" not in one.details]
+    assert (asked_for.details["reason"], asked_for.details["pending"]) == ("court order 12/2026", True)
+    assert shop.retailer_id in kept
+    kept += capfd.readouterr().err
+    for value in (shop.gstin, shop.phone_hash):
+        assert value not in kept
+        assert base64.b64encode(value.encode()).decode() not in kept
+        assert value.encode().hex() not in kept
+
+
+async def test_nobody_unmasks_whom_nobody_knows_or_who_is_erased(altscore: Installation, desk: Desks) -> None:
+    shop, dpo, legal, ops = await altscore.shop(), await desk("dpo"), await desk("legal"), await desk("ops", "admin")
+    asked = {"retailer_id": shop.retailer_id}
+    unmask, erase = f"/retailers/{shop.retailer_id}/unmask", f"/retailers/{shop.retailer_id}/erasure"
+    assert code(await ops.post(unmask, key="retailers.unmask", **asked)) == (403, "PERMISSION_DENIED")
+    nobody = "ret_00000000deadbeef"
+    unknown = await dpo.post(f"/retailers/{nobody}/unmask", retailer_id=nobody, key="retailers.unmask")
+    assert code(unknown) == (404, "RETAILER_UNKNOWN")
+    assert (await dpo.post(unmask, key="retailers.unmask", **asked)).status_code == 202
+    for person in (dpo, legal):
+        assert (await person.put(erase, key="retailers.erase", **asked)).status_code in (200, 202)
+    for person in (legal, dpo):  # a signature from before does not help
+        assert code(await person.post(unmask, key="retailers.unmask", **asked)) == (404, "RETAILER_ERASED")
 
 
 # One person, whatever they send in whatever order
