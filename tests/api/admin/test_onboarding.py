@@ -1,7 +1,11 @@
 """Distributors, lenders, services, partners: what staff change, and that it counts at once."""
 
+import base64
+import hmac
+import json
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -11,8 +15,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.api.admin.conftest import Desks
 from tests.api.conftest import Feed, Installation
+from tests.receivers import context_for, receiving, says
 
-from altcredit.engine import identity
+from altcredit.engine import delivery, identity
 from altcredit.runtime.certificates import Certificate
 
 SECRETS = ("api_key", "signing_secret", "client_secret", "token", "webhook_secret", "key_pem")
@@ -197,6 +202,37 @@ async def test_a_partner_is_added_changed_and_shut_out(altscore: Installation, d
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "CALLBACK_REFUSED")
     bad = await ops.put(where, addresses=["everywhere"])
     assert (bad.status_code, bad.json()["error"]["details"][0]["path"]) == (400, "$.addresses[0]")
+
+
+async def test_a_test_event_tells_how_a_partners_receiver_answers(
+    altscore: Installation, desk: Desks, tmp_path: Path
+) -> None:
+    ops = await desk("ops")
+    made = (await ops.post("/partners", name="Banco", addresses=["127.0.0.1/32"])).json()
+    where = f"/partners/{made['partner_id']}"
+    missing = await ops.post(f"{where}/callback/test")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "CALLBACK_MISSING")
+    async with receiving(context_for(altscore.authority, tmp_path, "localhost")) as receiver:
+        assert (await ops.put(f"{where}/callback", url=receiver.url())).status_code == 200
+        tried = await ops.post(f"{where}/callback/test", reason="after their maintenance")
+        assert (tried.status_code, tried.json()["success"], tried.json()["status"]) == (200, True, 204), tried.text
+        sent = receiver.requests[-1]
+        assert json.loads(sent.body)["type"] == "callback.test"
+        message = f"{sent.headers['webhook-id']}.{sent.headers['webhook-timestamp']}.".encode() + sent.body
+        key = base64.b64decode(made["webhook_secret"].removeprefix("whsec_"))
+        assert base64.b64encode(hmac.digest(key, message, "sha256")).decode() in sent.headers["webhook-signature"]
+        receiver.behave = says(503, b"closed for lunch")
+        failed = (await ops.post(f"{where}/callback/test")).json()
+        assert (failed["success"], failed["status"], failed["answer"]) == (False, 503, "closed for lunch")
+    gone = (await ops.post(f"{where}/callback/test")).json()
+    assert (gone["success"], gone["status"]) == (False, None)
+    assert gone["problem"]
+    async with altscore.platform.database.transaction() as db:
+        endpoint = await delivery.select_endpoint(db, made["partner_id"])
+    assert endpoint is not None
+    assert endpoint.state == "active"
+    (row, *_) = await ops.recorded("testPartnerCallback")
+    assert row.subject == made["partner_id"]
 
 
 async def test_no_secret_is_written_into_the_audit_log_or_kept_for_replay(altscore: Installation, desk: Desks) -> None:

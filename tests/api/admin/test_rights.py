@@ -3,6 +3,10 @@
 import hashlib
 from datetime import UTC, datetime, timedelta
 
+import rfc8785
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from tests.api.admin.conftest import Desks
 from tests.api.conftest import PURPOSE, Installation
 
@@ -41,6 +45,45 @@ async def test_staff_end_a_consent_and_the_next_read_is_refused(altscore: Instal
         assert (await client.post("/v1/score", json=body)).status_code == 403
     unknown = await dpo.post("/consents/cns_none/revoke")
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "CONSENT_UNKNOWN")
+
+
+async def test_a_consent_is_shown_as_it_was_signed_and_whether_its_signature_holds(
+    altscore: Installation, desk: Desks
+) -> None:
+    shop, lender, auditor = await altscore.shop(), await altscore.lender(), await desk("auditor")
+    first, second = [await altscore.consent(shop, lender.client_id) for _ in range(2)]
+    listed = await auditor.get(f"/retailers/{shop.retailer_id}/consents")
+    assert listed.status_code == 200, listed.text
+    shown = listed.json()["consents"]
+    assert [one["consent_id"] for one in shown] == [one.consent.consent_id for one in (first, second)]
+    assert shown[1]["record"]["supersedes"] == [first.consent.consent_id]
+    assert all(one["signature_holds"] for one in shown)
+    one = (await auditor.get(f"/consents/{second.consent.consent_id}")).json()
+    assert one == shown[1]
+    public = load_pem_public_key(one["public_key"].encode())
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    public.verify(bytes.fromhex(one["signature"]), rfc8785.dumps(one["record"]), ec.ECDSA(SHA256()))
+    async with altscore.platform.database.transaction() as db:
+        await db.execute(
+            "UPDATE consent SET record = convert_to(replace(convert_from(record, 'UTF8'), $2, 'lender_other'), 'UTF8')"
+            " WHERE consent_id = $1", second.consent.consent_id, lender.client_id,
+        )  # fmt: skip
+    altered = (await auditor.get(f"/consents/{second.consent.consent_id}")).json()
+    async with altscore.platform.database.transaction() as db:  # other tests believe the ledger
+        await db.execute(
+            "UPDATE consent SET record = convert_to(replace(convert_from(record, 'UTF8'), 'lender_other', $2), 'UTF8')"
+            " WHERE consent_id = $1", second.consent.consent_id, lender.client_id,
+        )  # fmt: skip
+    assert (altered["signature_holds"], altered["record"]["lender_scope"]) == (False, ["lender_other"])
+    (row, *_) = await auditor.recorded("showConsentToStaff")
+    assert row.subject == second.consent.consent_id
+    for path, code in (
+        ("/consents/cns_none", "CONSENT_UNKNOWN"),
+        ("/retailers/ret_00000000deadbeef/consents", "RETAILER_UNKNOWN"),
+    ):
+        refused = await auditor.get(path)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (404, code)
+    assert (await (await desk("ops", "admin")).get(f"/retailers/{shop.retailer_id}/consents")).status_code == 403
 
 
 async def test_a_grievance_is_worked_on_and_the_log_keeps_no_word_of_it(altscore: Installation, desk: Desks) -> None:
