@@ -64,6 +64,26 @@ def rotate(*, purpose: Purpose = "access_token", json: Json = False) -> None:
 
 
 @group.command
+def withdraw(kid: str) -> None:
+    """
+    Refuse the tokens of a retiring key at once, as when it leaked; `altcredit keys rotate` makes it retiring.
+
+    Parameters
+    ----------
+    kid: str
+        The key, as `altcredit keys list` names it.
+    """
+    from altcredit.engine import identity
+
+    async def work(platform: Platform) -> None:
+        async with platform.database.transaction() as db:
+            await identity.withdraw_signing_key(db, kid=kid, actor=ACTOR, now=clock.now())
+
+    run(work)
+    say(f"{kid} is gone: running processes refuse its tokens within 15 seconds.")
+
+
+@group.command
 def create(file: Path, *, custodian: Annotated[str | None, _CUSTODIAN] = None) -> None:
     """
     Write a new key file for ALTCREDIT_KEY_FILE, mode 0600; one that exists is never overwritten.
