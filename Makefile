@@ -31,9 +31,9 @@ check: setup
 	$(BIN)/python -m tools.breaking spec/guard.openapi.json <($(BIN)/altcredit openapi --product guard)
 	$(BIN)/python -m tools.breaking spec/admin.openapi.json <($(BIN)/altcredit openapi --product admin)
 
-# A browser for the pages, and what the identity providers that are not ours run on.
+# A browser for the pages, what the identity providers that are not ours run on, and a hardware module in software.
 system:
-	for one in chromium:chromium node:nodejs npm:npm php:php-cli; do \
+	for one in chromium:chromium node:nodejs npm:npm php:php-cli softhsm2-util:softhsm2; do \
 		command -v $${one%%:*} >/dev/null || missing="$$missing $${one##*:}"; done; \
 	php -m 2>/dev/null | grep -qx dom || missing="$$missing php-xml"; \
 	php -m 2>/dev/null | grep -qx mbstring || missing="$$missing php-mbstring"; \
@@ -64,4 +64,4 @@ docs: setup
 lock: setup
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --upgrade -q pyproject.toml -o requirements/base.txt
-	$(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --upgrade -q pyproject.toml --group dev --group bench -o requirements/dev.txt
+	$(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --upgrade -q pyproject.toml --extra pkcs11 --group dev --group bench -o requirements/dev.txt

@@ -116,7 +116,7 @@ def test_adding_a_kek_changes_what_seals_and_neither_what_opens_nor_what_hashes(
     settings = Settings(key_file=str(path))
     before = Keyring.open(settings)
     sealed = before.seal(b"secret", owner="o", purpose="p")
-    add_kek(path)
+    add_kek(path, settings)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     after = Keyring.open(settings)
     assert after.hmac("p", "x") == before.hmac("p", "x")

@@ -85,6 +85,13 @@ async def _keys(platform: Platform) -> Finding:
     return Finding(check="keys", ok=count >= 2, finding=f"{count} token keys published (active and next)")
 
 
+async def _custody(platform: Platform) -> Finding:
+    """Production's keys may lie in clear; whether that will do is for the operator to say."""
+    keks = platform.keyring.keks
+    older = f"; {keks - 1} older key-encryption keys (keys rewrap, then keys drop-keks)" if keks > 1 else ""
+    return Finding(check="custody", ok=True, finding=platform.keyring.custody + older)
+
+
 async def _lake(platform: Platform) -> Finding:
     folder = platform.settings.lake_path
     folder.mkdir(parents=True, exist_ok=True)
@@ -134,6 +141,7 @@ async def _guard(platform: Platform) -> Finding:
 _CHECKS: dict[str, Callable[[Platform], Awaitable[Finding]]] = {
     "clock": _clock,
     "keys": _keys,
+    "custody": _custody,
     "lake": _lake,
     "jobs": _jobs,
     "guard": _guard,

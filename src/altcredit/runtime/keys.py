@@ -8,7 +8,8 @@ of them open. A sealed value carries a data key of its own, wrapped by a KEK (RF
 
     sealed value = version (1) | KEK id (8) | wrapped data key (40) | nonce (12) | AES-256-GCM ciphertext and tag
 
-A hardware module or a key service takes the place of :class:`KeyProvider` by offering the same four members.
+The file may be wrapped by a hardware module or a key service (:mod:`altcredit.runtime.custody`), which unwraps it once
+when a process starts. What is in memory after that is the same.
 """
 
 import contextlib
@@ -29,6 +30,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
+from altcredit.runtime.custody import Custodian, CustodianUnusable, custodian
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
 
@@ -48,10 +50,19 @@ class SealBroken(Exception):
     """A sealed value is not what was sealed for this owner and purpose. Never expected: altered data, or a bug."""
 
 
-class _KeyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Keys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of a key file; keys in hex."""
+
     root: str
     keks: tuple[str, ...]
     development: bool = False
+
+
+class _Wrapped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key file whose content a custodian wrapped."""
+
+    custodian: str
+    wrapped: str
 
 
 def _key(text: str, path: Path) -> bytes:
@@ -64,7 +75,7 @@ def _key(text: str, path: Path) -> bytes:
     return key
 
 
-def _read(path: Path) -> _KeyFile:
+def _read(path: Path) -> _Keys | _Wrapped:
     try:
         mode = path.stat().st_mode
         content = path.read_bytes()
@@ -72,13 +83,38 @@ def _read(path: Path) -> _KeyFile:
         raise KeysUnusable(f"{path}: the key file cannot be read ({error.strerror}).") from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise KeysUnusable(f"{path}: others may read this key file; run `chmod 600 {path}`.")
+    return _decoded(content, path)
+
+
+def _decoded(content: bytes, path: Path) -> _Keys | _Wrapped:
     try:
-        keys = msgspec.json.decode(content, type=_KeyFile)
-    except msgspec.DecodeError as error:
+        found = msgspec.json.decode(content)
+        if isinstance(found, dict) and "custodian" in found:
+            return msgspec.convert(found, _Wrapped)
+        keys = msgspec.convert(found, _Keys)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # The error names a field or a position, never a value.
         raise KeysUnusable(f"{path}: not a key file ({error}).") from error
     if not keys.keks:
         raise KeysUnusable(f"{path}: the key file holds no key-encryption key.")
+    for key in (keys.root, *keys.keks):
+        _key(key, path)
+    return keys
+
+
+def _opened(path: Path, settings: Settings) -> tuple[_Keys, Custodian | None]:
+    """Return the keys of a file, and who unwrapped it. Raises KeysUnusable."""
+    found = _read(path)
+    if isinstance(found, _Keys):
+        return found, None
+    keeper = custodian(found.custodian, settings)
+    return _unwrapped(keeper, found.wrapped, path), keeper
+
+
+def _unwrapped(keeper: Custodian, wrapped: str, path: Path) -> _Keys:
+    keys = _decoded(keeper.unwrap(wrapped), path)
+    if not isinstance(keys, _Keys):
+        raise KeysUnusable(f"{path}: the key file is wrapped twice.")
     return keys
 
 
@@ -103,41 +139,97 @@ def write_private(path: Path, content: bytes, *, replace: bool) -> None:
         Path(name).unlink(missing_ok=True)
 
 
-def _write(path: Path, keys: _KeyFile, *, replace: bool) -> None:
-    write_private(path, msgspec.json.format(msgspec.json.encode(keys)) + b"\n", replace=replace)
+def _write(path: Path, keys: _Keys, keeper: Custodian | None, *, replace: bool) -> None:
+    """Write a key file, wrapped where there is a custodian; never one that the custodian does not open again."""
+    content: _Keys | _Wrapped = keys
+    if keeper is not None:
+        content = _Wrapped(custodian=keeper.address, wrapped=keeper.wrap(msgspec.json.encode(keys)))
+        if _unwrapped(keeper, content.wrapped, path) != keys:
+            raise CustodianUnusable(
+                f"{keeper.address}: it unwraps something else than it wrapped; nothing was written."
+            )
+    try:
+        write_private(path, msgspec.json.format(msgspec.json.encode(content)) + b"\n", replace=replace)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise KeysUnusable(f"{path}: the key file cannot be written ({error.strerror}).") from error
 
 
-def create_key_file(path: Path, *, development: bool = False) -> None:
-    """Write a new key file, mode 0600. Raises FileExistsError: keys in use are never overwritten."""
-    _write(
-        path,
-        _KeyFile(root=secrets.token_hex(KEY_BYTES), keks=(secrets.token_hex(KEY_BYTES),), development=development),
-        replace=False,
-    )
+def create_key_file(path: Path, *, keeper: Custodian | None = None, development: bool = False) -> None:
+    """
+    Write a new key file, mode 0600, wrapped by ``keeper`` if there is one: then its keys were never on the disk.
+
+    :raises FileExistsError: keys in use are never overwritten.
+    :raises altcredit.runtime.custody.CustodianUnusable: it does not wrap, or does not unwrap what it wrapped.
+    """
+    keys = _Keys(root=secrets.token_hex(KEY_BYTES), keks=(secrets.token_hex(KEY_BYTES),), development=development)
+    _write(path, keys, keeper, replace=False)
 
 
-def add_kek(path: Path) -> None:
-    """Put a new key-encryption key first in the file: it seals from the next start on, the older ones still open."""
-    keys = _read(path)
-    _write(path, msgspec.structs.replace(keys, keks=(secrets.token_hex(KEY_BYTES), *keys.keks)), replace=True)
+def wrap_key_file(path: Path, settings: Settings, *, keeper: Custodian | None) -> None:
+    """
+    Put a key file into the custody of ``keeper``, or of nobody; its keys stay what they are.
+
+    :raises KeysUnusable: the file cannot be read as a key file.
+    :raises altcredit.runtime.custody.CustodianUnusable: the one that has it, or the one that is to have it, fails.
+    """
+    keys, _ = _opened(path, settings)
+    _write(path, keys, keeper, replace=True)
+
+
+def add_kek(path: Path, settings: Settings) -> None:
+    """
+    Put a new key-encryption key first in the file: it seals from the next start on, the older ones still open.
+
+    :raises KeysUnusable, CustodianUnusable: as ``wrap_key_file``.
+    """
+    keys, keeper = _opened(path, settings)
+    _write(path, msgspec.structs.replace(keys, keks=(secrets.token_hex(KEY_BYTES), *keys.keks)), keeper, replace=True)
+
+
+def drop_keks(path: Path, settings: Settings) -> int:
+    """
+    Leave the first key-encryption key alone in the file; return how many went. What they sealed is lost to this file.
+
+    :raises KeysUnusable, CustodianUnusable: as ``wrap_key_file``.
+    """
+    keys, keeper = _opened(path, settings)
+    _write(path, msgspec.structs.replace(keys, keks=keys.keks[:1]), keeper, replace=True)
+    return len(keys.keks) - 1
 
 
 class KeyProvider:
     """The key-encryption keys and the root of one installation, held in memory."""
 
-    def __init__(self, *, root: bytes, keks: tuple[bytes, ...]) -> None:
-        """``root`` and each of ``keks``: 32 bytes. The first KEK wraps, all of them unwrap."""
+    def __init__(self, *, root: bytes, keks: tuple[bytes, ...], custody: str = "") -> None:
+        """
+        ``root`` and each of ``keks``: 32 bytes. The first KEK wraps, all of them unwrap.
+
+        ``custody`` says in words where they came from.
+        """
         self.root = root
         self._keks = {hashlib.sha256(b"altcredit kek" + kek).digest()[:_KEK_ID_BYTES]: kek for kek in keks}
         self.kek_id = next(iter(self._keks))
+        self.custody = custody
 
     @classmethod
-    def from_file(cls, path: Path, *, production: bool) -> Self:
-        """Read a key file. Raises KeysUnusable, also for a development key in production."""
-        keys = _read(path)
-        if production and keys.development:
+    def from_file(cls, path: Path, settings: Settings) -> Self:
+        """
+        Read a key file; its custodian is asked where it has one.
+
+        :raises KeysUnusable: the file cannot be used, or is a development key in production.
+        :raises altcredit.runtime.custody.CustodianUnusable: it does not unwrap the file.
+        """
+        keys, keeper = _opened(path, settings)
+        if settings.environment == "production" and keys.development:
             raise KeysUnusable(f"{path}: a development key; production needs one of its own.")
-        return cls(root=_key(keys.root, path), keks=tuple(_key(kek, path) for kek in keys.keks))
+        kind = "development key file" if keys.development else "key file"
+        return cls(
+            root=_key(keys.root, path),
+            keks=tuple(_key(kek, path) for kek in keys.keks),
+            custody=f"{kind} {path}, {f'wrapped by {keeper.address}' if keeper else 'not wrapped'}",
+        )
 
     @classmethod
     def chosen(cls, settings: Settings) -> Self:
@@ -145,17 +237,27 @@ class KeyProvider:
         Read the key file that the settings name; outside production, none named means one under the home folder.
 
         :raises KeysUnusable: the file cannot be used; in production also: no file named, or a development key.
+        :raises altcredit.runtime.custody.CustodianUnusable: the file is wrapped, and is not unwrapped.
         """
-        production = settings.environment == "production"
-        if settings.key_file:
-            return cls.from_file(Path(settings.key_file).expanduser(), production=production)
-        if production:
-            raise KeysUnusable("Production needs a key file: set ALTCREDIT_KEY_FILE.")
-        path = settings.home_path / "keys" / "development.json"
-        if not path.exists():
+        path = cls.path(settings)
+        if not settings.key_file and not path.exists():
             with contextlib.suppress(FileExistsError):  # another process was first: its key is the installation's
                 create_key_file(path, development=True)
-        return cls.from_file(path, production=production)
+        return cls.from_file(path, settings)
+
+    @staticmethod
+    def path(settings: Settings) -> Path:
+        """Return the key file that ``chosen`` reads. Raises KeysUnusable: none is named in production."""
+        if settings.key_file:
+            return Path(settings.key_file).expanduser()
+        if settings.environment == "production":
+            raise KeysUnusable("Production needs a key file: set ALTCREDIT_KEY_FILE.")
+        return settings.home_path / "keys" / "development.json"
+
+    @property
+    def count(self) -> int:
+        """How many key-encryption keys there are."""
+        return len(self._keks)
 
     def wrap(self, data_key: bytes) -> bytes:
         """Wrap a 32-byte data key under the current KEK (RFC 3394, 40 bytes)."""
@@ -186,8 +288,22 @@ class Keyring:
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """Open the keyring that the settings name. Raises KeysUnusable."""
+        """
+        Open the keyring that the settings name.
+
+        :raises KeysUnusable, CustodianUnusable: see ``KeyProvider.chosen``.
+        """
         return cls(KeyProvider.chosen(settings))
+
+    @property
+    def custody(self) -> str:
+        """Where the keys came from, in words."""
+        return self._provider.custody
+
+    @property
+    def keks(self) -> int:
+        """How many key-encryption keys there are: the current one, and those before it."""
+        return self._provider.count
 
     def _hmac_key(self, purpose: str) -> bytes:
         key = self._hmac_keys.get(purpose)

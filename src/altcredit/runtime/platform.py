@@ -35,9 +35,9 @@ class Platform:
         Connect to a migrated database and load the keys; the first process of an installation makes them.
 
         :raises schema.SchemaOutdated: the database is not at this version's revision.
-        :raises KeysUnusable: the key file cannot be used.
+        :raises KeysUnusable, CustodianUnusable: the key file cannot be used, or not unwrapped.
         """
-        keyring = Keyring.open(settings)
+        keyring = await asyncio.to_thread(Keyring.open, settings)  # a custodian may be far away
         database = await Database.connect(dsn, connections=settings.database_connections)
         try:
             async with database.transaction() as db:

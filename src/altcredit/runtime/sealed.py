@@ -19,6 +19,7 @@ _OUTDATED = """
 SELECT ctid AS place, {field} AS value FROM {name}
 WHERE {field} IS NOT NULL AND substring({field} FROM 2 FOR 8) <> $1 LIMIT 1000 FOR UPDATE SKIP LOCKED
 """
+_COUNT = "SELECT count(*) FROM {name} WHERE substring({field} FROM 2 FOR 8) <> $1"
 _REPLACE = "UPDATE {name} SET {field} = $2 WHERE ctid = $1"
 
 
@@ -43,6 +44,16 @@ async def rewrap(db: Connection, *, keyring: Keyring) -> dict[str, int]:
         if rows:
             moved[f"{name}.{field}"] = len(rows)
     return moved
+
+
+async def outdated(db: Connection, *, keyring: Keyring) -> dict[str, int]:
+    """Return how many values another than the current key-encryption key seals, by ``table.column``; reads them all."""
+    found = {}
+    for name, field in await columns(db):
+        count = await db.fetchval(_COUNT.format(name=_quoted(name), field=_quoted(field)), keyring.current_kek)
+        if count:
+            found[f"{name}.{field}"] = count
+    return found
 
 
 def _quoted(name: str) -> str:

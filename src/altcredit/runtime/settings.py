@@ -46,7 +46,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     )
     pg_port: Annotated[Port, _says("Port of the embedded server on loopback; 0 takes a free one.")] = 0
     lake: Annotated[str, _says("Folder of bronze, silver and gold files; empty: `lake` under the home folder.")] = ""
-    key_file: Annotated[str, _says("File that holds the key-encryption key; empty: a development key under home.")] = ""
+    key_file: Annotated[str, _says("Key file (`altcredit keys create`); empty: a development key under home.")] = ""
+    pkcs11_module: Annotated[
+        str, _says("Library of the hardware module that the key file is wrapped by (`pkcs11:…`, see keys.md).")
+    ] = ""
+    pkcs11_pin_file: Annotated[str, _says("File of the PIN of the module's token.")] = ""
+    vault_address: Annotated[
+        str,
+        _says(
+            "Vault or OpenBao server that the key file is wrapped by (`vault:…`): `https://…`, or an agent on loopback."
+        ),
+    ] = ""
+    vault_token_file: Annotated[str, _says("File of the token for it; empty: the agent adds one.")] = ""
+    vault_namespace: Annotated[str, _says("Namespace on it.")] = ""
+    vault_ca: Annotated[str, _says("Authorities (PEM) of its certificate; empty: the system's.")] = ""
     host: Annotated[str, _says("Address of the public listener.")] = "127.0.0.1"
     port: Annotated[Port, _says("Port of the public listener (HTTPS, TLS 1.3).")] = 8443
     admin_host: Annotated[str, _says("Address of the admin listener (metrics, health; loopback by default).")] = (
