@@ -1,5 +1,6 @@
 """The whole way in, in a real Chromium with a virtual authenticator: ticket, single sign-on, key, session, its end."""
 
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -59,6 +60,15 @@ class Desk:
     async def use_key(self) -> None:
         await self.page.get_by_role("button", name="Use key").click()
 
+    async def sign(self, action: str, body: str) -> str:
+        """Let the key sign for a request on the page of the session; return the assertion."""
+        await self.page.get_by_label("Action").select_option(action)
+        await self.page.get_by_label("Body").fill(body)
+        await self.page.get_by_role("button", name="Sign with key").click()
+        shown = self.page.get_by_label("X-Key-Assertion")
+        await expect(shown).not_to_have_value("")
+        return await shown.input_value()
+
 
 @asynccontextmanager
 async def desk(chromium: Browser, staffed: Installation) -> AsyncIterator[Desk]:
@@ -87,7 +97,14 @@ async def asked(staffed: Installation, token: str) -> httpx2.Response:
         return await client.get(f"{staffed.admin_url}/v1/staff/session")
 
 
-async def test_from_the_bootstrap_ticket_to_a_session_and_its_end(chromium: Browser, staffed: Installation) -> None:
+async def test_from_the_bootstrap_ticket_to_a_first_invitation_and_the_end_of_the_session(
+    chromium: Browser, server: str, tmp_path: Path
+) -> None:
+    async with office(server, tmp_path) as staffed:  # of its own: nobody is an administrator yet
+        await _from_bootstrap_to_an_invitation(chromium, staffed)
+
+
+async def _from_bootstrap_to_an_invitation(chromium: Browser, staffed: Installation) -> None:
     async with staffed.platform.database.transaction() as db:
         issued = await identity.bootstrap_admin(
             db, keyring=staffed.platform.keyring, name_id="asha@example.in", actor="test", now=datetime.now(UTC)
@@ -111,6 +128,15 @@ async def test_from_the_bootstrap_ticket_to_a_session_and_its_end(chromium: Brow
         assert answer.json()["roles"] == ["admin"]
         assert "staff.manage" in answer.json()["permissions"]
         assert await at.page.evaluate("document.cookie") == ""
+
+        body = json.dumps({"name_id": "bela@example.in", "name": "Bela", "roles": ["admin"], "reason": "a second one"})
+        url, sent = f"{staffed.admin_url}/v1/admin/staff", {"content-type": "application/json"}
+        async with staffed.client(authorization=f"Bearer {token}") as client:
+            unsigned = await client.post(url, content=body, headers=sent)
+            assert unsigned.json()["error"]["code"] == "ASSERTION_MISSING"
+            sent["x-key-assertion"] = await at.sign("staff.manage", body)
+            invitation = await client.post(url, content=body, headers=sent)
+        assert (invitation.status_code, invitation.json()["name_id"]) == (201, "bela@example.in"), invitation.text
 
         await at.page.get_by_role("button", name="Sign out").click()
         await expect(at.page.get_by_role("heading", name="Signed out")).to_be_visible()

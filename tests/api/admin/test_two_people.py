@@ -9,13 +9,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from tests.api.admin.conftest import Desk, Desks
 from tests.api.conftest import PURPOSE, Installation
 
-from altcredit.engine import audit, compliance, identity, registry
-from altcredit.engine.identity.people import sessions
+from altcredit.engine import audit, compliance, registry
 from altcredit.engine.registry import Comparison, Interval
 from altcredit.runtime import ids
 
@@ -310,57 +307,3 @@ async def test_nobody_unmasks_whom_nobody_knows_or_who_is_erased(altscore: Insta
         assert (await person.put(erase, key="retailers.erase", **asked)).status_code in (200, 202)
     for person in (legal, dpo):  # a signature from before does not help
         assert code(await person.post(unmask, key="retailers.unmask", **asked)) == (404, "RETAILER_ERASED")
-
-
-# One person, whatever they send in whatever order
-
-
-async def _signs_in_again(person: Desk) -> None:
-    """Another session of the same person, as after fifteen minutes."""
-    who, platform = person.who, person.altscore.platform
-    async with platform.database.transaction() as db:
-        key_id = await db.fetchval("SELECT key_id FROM staff_key WHERE staff_id = $1", who.staff_id)
-        issued = await sessions.open_session(
-            db, keyring=platform.keyring, member=who.member, key_id=key_id, now=datetime.now(UTC)
-        )
-    who.session, who.token = issued.session, issued.token
-    person.client.headers["authorization"] = f"Bearer {issued.token}"
-
-
-async def _other_request_id(person: Desk) -> None:
-    person.client.headers["x-request-id"] = ids.new_id("req")
-
-
-Step = Callable[[Desk, str, str], Awaitable[Any]]
-STEPS: dict[str, Step] = {
-    "promote": lambda p, v, _: p.post("/models/promote", version=v, key="models.promote"),
-    "promote, for another reason": lambda p, v, _: p.post(
-        "/models/promote", version=v, key="models.promote", reason="really"
-    ),
-    "promote, without a key": lambda p, v, _: p.post("/models/promote", version=v),
-    "promote, by the key of an erasure": lambda p, v, _: p.post("/models/promote", version=v, key="retailers.erase"),
-    "roll back": lambda p, _v, _r: p.post("/models/rollback", product=PRODUCT),
-    "erase": lambda p, _, r: p.put(f"/retailers/{r}/erasure", retailer_id=r, key="retailers.erase"),
-    "erase, for another reason": lambda p, _, r: p.put(
-        f"/retailers/{r}/erasure", retailer_id=r, key="retailers.erase", reason="really"
-    ),
-    "erase, without a key": lambda p, _, r: p.put(f"/retailers/{r}/erasure", retailer_id=r),
-    "sign in again": lambda p, _v, _r: _signs_in_again(p),
-    "another request id": lambda p, _v, _r: _other_request_id(p),
-}
-EVERY_ROLE = identity.ROLES
-
-
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=15))
-async def test_no_sequence_of_calls_by_one_person_promotes_a_model_or_erases_a_retailer(
-    altscore: Installation, desk: Desks, steps: list[str]
-) -> None:
-    person, shop = await desk(*EVERY_ROLE), await altscore.shop()
-    version = await candidate(altscore)
-    for step in steps:
-        answer = await STEPS[step](person, version, shop.retailer_id)
-        assert answer is None or answer.status_code != 500
-        assert answer is None or answer.status_code != 200 or step == "roll back"
-    assert await champion(altscore) != version
-    assert not await erased(altscore, shop.retailer_id)

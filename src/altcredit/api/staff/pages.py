@@ -124,7 +124,13 @@ async def _key(call: Call) -> Raw:
 
 async def _session(call: Call) -> Raw:
     session = await session_of_call(call)
-    return rendered("session.html", title="Signed in", session=session, token=shown_token(call))
+    return rendered(
+        "session.html",
+        title="Signed in",
+        session=session,
+        token=shown_token(call),
+        actions=identity.permissions_of(session.roles),
+    )
 
 
 async def _sign_out(call: Call) -> Raw:

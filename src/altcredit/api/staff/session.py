@@ -62,7 +62,7 @@ async def read_session(call: Call, _asked: Nothing) -> SessionAnswer:
         staff_id=session.staff_id,
         name_id=session.name_id,
         roles=list(session.roles),
-        permissions=[name for name, roles in identity.PERMISSIONS.items() if not roles.isdisjoint(session.roles)],
+        permissions=identity.permissions_of(session.roles),
         signed_in_at=session.signed_in_at,
         expires_at=session.expires_at,
     )

@@ -138,7 +138,7 @@ from altcredit.engine.identity.people.staff import (
     TicketInvalid,
 )
 from altcredit.engine.identity.people.store import list_staff
-from altcredit.engine.identity.permissions import PERMISSION_TABLE, PERMISSIONS, ROLES, Permission, Role
+from altcredit.engine.identity.permissions import PERMISSION_TABLE, PERMISSIONS, ROLES, Permission, Role, permissions_of
 from altcredit.engine.identity.signatures.operations import SIGNATURE_LASTS, sign_with, standing
 from altcredit.engine.identity.store import (
     distributor_names,
@@ -263,6 +263,7 @@ __all__ = [
     "note_refused",
     "partner_by_token",
     "partner_options",
+    "permissions_of",
     "proven_member",
     "recover_staff",
     "require_assertion",

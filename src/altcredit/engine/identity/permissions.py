@@ -1,6 +1,6 @@
 """Which role may do what: read once from ``permissions.toml``, which is the only place that says so."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Annotated, Literal, get_args
@@ -27,3 +27,9 @@ PERMISSION_TABLE: Mapping[str, Permission] = MappingProxyType(_read())
 PERMISSIONS: Mapping[str, frozenset[Role]] = MappingProxyType(
     {name: permission.roles for name, permission in PERMISSION_TABLE.items()}
 )
+
+
+def permissions_of(roles: Iterable[Role]) -> list[str]:
+    """Return what somebody with these roles may do, in the order of the table."""
+    held = frozenset(roles)
+    return [name for name, allowed in PERMISSIONS.items() if allowed & held]

@@ -82,6 +82,27 @@ function ceremony(id, use, asked) {
 ceremony("sign-in", get, () => ({}));
 ceremony("enrol", create, (section) => ({ ticket: section.querySelector("input").value.trim() }));
 
+const signing = document.getElementById("sign-request");
+if (signing) {
+  const [action, body, button, shown] = ["#action", "#body", "button", "#assertion"].map((one) => signing.querySelector(one));
+  body.addEventListener("input", () => (shown.value = ""));
+  button.addEventListener("click", async () => {
+    problem("");
+    shown.value = "";
+    button.disabled = true;
+    try {
+      const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(body.value)));
+      const sha256 = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+      const options = await post("/v1/staff/assertions", { action: action.value, request_sha256: sha256 });
+      shown.value = encode(new TextEncoder().encode(JSON.stringify(await get(options))));
+      shown.select();
+    } catch (error) {
+      problem(error.message);
+    }
+    button.disabled = false;
+  });
+}
+
 const expiry = document.getElementById("expiry");
 if (expiry) {
   const end = Date.parse(expiry.dateTime);

@@ -34,8 +34,7 @@ async def sign_first(
     """
     Record a first signature and return None, or return who has given a live one.
 
-    ``live``: when that can have been, after the first moment and not after the last; ``roles``: one of them its signer
-    still has.
+    ``live``: after which moment that was, and until which one; ``roles``: one of them its signer still has.
     """
     if await db.fetchval(SIGN_FIRST, action, subject, staff_id, now, *live, list(roles)) is not None:
         return None
