@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc.errors import JoseError
@@ -277,20 +277,23 @@ def is_signed_by(public: bytes, kid: str, data: bytes, signature: bytes) -> bool
     """
     Tell whether ``signature`` (DER, ECDSA P-256) is that of ``data`` by the key named ``kid``, without a database.
 
-    ``public`` is a PEM file, or a JSON Web Key Set that may hold it; a key of another thumbprint does not count.
+    ``public`` is a PEM file, or a JSON Web Key Set that may hold it; a key of another thumbprint or curve does not
+    count.
     """
     try:
         if public.lstrip().startswith(b"{"):
             keys = [ECKey.import_key(one) for one in msgspec.json.decode(public)["keys"] if one.get("kty") == "EC"]
         else:
             keys = [ECKey.import_key(public)]
-    except (ValueError, TypeError, KeyError, AttributeError, JoseError):
+    except (ValueError, TypeError, KeyError, AttributeError, JoseError, UnsupportedAlgorithm):
         return False
     named = next((key.public_key for key in keys if key.thumbprint() == kid), None)
     return isinstance(named, ec.EllipticCurvePublicKey) and _verifies(named, data, signature)
 
 
 def _verifies(public: ec.EllipticCurvePublicKey, data: bytes, signature: bytes) -> bool:
+    if not isinstance(public.curve, ec.SECP256R1):
+        return False
     try:
         public.verify(signature, data, ec.ECDSA(SHA256()))
     except InvalidSignature:

@@ -108,9 +108,10 @@ def verify(
 
 def _decoded(text: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return b""
+    return raw if base64.b64encode(raw).decode() == text else b""  # one signature has one spelling
 
 
 def _matcher(key: str, content: bytes) -> tuple[str, Callable[[bytes], bool]]:
