@@ -10,9 +10,9 @@ from tests.engine.sources.people import person
 
 from altcredit.engine import sources
 from altcredit.engine.sources import KEPT_FOR, SOURCES, store
-from altcredit.engine.sources.shared import Shared
 from altcredit.runtime.db import Database
 from altcredit.runtime.settings import Settings
+from altcredit.runtime.shared import Shared
 from altcredit.simulator.source_direct import direct
 from altcredit.simulator.source_server import SourceServer
 
@@ -157,9 +157,10 @@ async def test_sources_answered_in_process_leave_the_same_behind(asking: Asking)
 @pytest.mark.parametrize(
     ("statement", "arguments"),
     [
-        ("KNOWN", "'r', '{scr}', 'p', '{\\x00}', now()"),
-        ("CLOSE", "'{q}', '{failed}', '{0}', '{1}', '{x}', '{2026-01-01}', '{NULL}', '{NULL}'"),
+        ("KNOWN", "'{r}', '{r}', '{p}', '{\\x00}', '{2026-01-01}'"),
+        ("CLOSE", "'{q}', '{failed}', '{0}', '{f}', '{1}', '{x}', '{2026-01-01}', '{NULL}', '{NULL}'"),
         ("QUERIES", "'r'"),
+        ("SUPERSEDE", "'r', now()"),
         ("COST_BY_SOURCE", "now(), now()"),
     ],
 )
