@@ -40,6 +40,11 @@ SELECT id FROM job
 """
 
 
+BEGIN = """
+WITH dropped AS (UPDATE pgqueuer SET dedupe_key = NULL WHERE id = ANY($1::bigint[]) AND dedupe_key IS NOT NULL)
+SELECT id, payload FROM pgqueuer WHERE id = ANY($1::bigint[])
+"""
+
 START = """
 WITH dropped AS (UPDATE pgqueuer SET dedupe_key = NULL WHERE id = $1 AND dedupe_key IS NOT NULL)
 SELECT payload FROM pgqueuer WHERE id = $1
@@ -152,10 +157,9 @@ async def enqueue(
     return job_id
 
 
-async def begin(reads: Reads, *, job_id: int) -> list[Payload]:
-    """Return the payload of a job that is about to run, alone in a list; none when it no longer exists."""
-    stored = await reads.fetchval(START, job_id)
-    return [] if stored is None else _payloads(stored)
+async def begin(reads: Reads, *, job_ids: Sequence[int]) -> dict[int, list[Payload]]:
+    """Return the payload of each job that is about to run, alone in a list; those that no longer exist are missing."""
+    return {row["id"]: _payloads(row["payload"]) for row in await reads.fetch(BEGIN, job_ids)}
 
 
 async def begin_merging(db: Connection, *, job_id: int, name: str, attempts: int) -> list[Payload]:

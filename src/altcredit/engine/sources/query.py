@@ -25,6 +25,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     in_doubt: bool = False
     problem: str | None = None
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether its price may be billed or not: the source may have done the work, and no answer came of it."""
+        return self.in_doubt and self.state == "failed"
+
 
 class Looking(msgspec.Struct, frozen=True, kw_only=True):
     """What an application wants to know of its own questions, and of the same ones that others put."""
