@@ -137,7 +137,8 @@ async def test_a_filtered_customer_can_be_underwritten_in_full_by_a_persons_verd
     assert asked.status_code == 202, asked.text
     async with guard.platform.database.transaction() as db:
         waiting = await underwriting.open_reviews(db, keyring=guard.platform.keyring)
-        await underwriting.decide_review(db, policy=underwriting.POLICY, keyring=guard.platform.keyring, review_id=waiting[0].review_id, verdict="reassessed", note="",
+        await underwriting.decide_review(
+            db, policy=underwriting.POLICY, keyring=guard.platform.keyring, review_id=waiting[0].review_id, verdict="reassessed", note="",
             actor="person:ana", now=clock.now(),
         )  # fmt: skip
     callback = await guard.callback(request_id, count=2)

@@ -100,7 +100,8 @@ class _Executor(AbstractEntrypointExecutor):
             async with database.transaction() as db:
                 payloads = await jobs.begin_merging(db, job_id=job.id, name=self.name, attempts=job.attempts)
         else:
-            payloads = await self.begin(job.id, job.id) or []
+            begun = await self.begin(job.id, job.id)
+            payloads = await jobs.begin_alone(database.reads, job_id=job.id) if begun is None else begun
         if payloads:
             await self.handler.run(self.work, payloads)
         return len(payloads)

@@ -110,6 +110,7 @@ async def test_lost_answers_are_asked_for_again_and_paid_once(
     assert finding.answer is None
     (query,) = await asking.queries(request)
     assert query.tries == 3  # two retries by default
+    assert (query.in_doubt, query.price_centavos) == (True, source.price_centavos)  # it did the work, as we may fear
     assert simulator.ledger()["keys"] == {query.query_id: {"source": source.name, "calls": 3, "charges": 1}}
     assert (await asking(source.name, request=request))[source.name].state == "failed"  # a replay decides as before
     assert _calls(simulator, source) == 3
