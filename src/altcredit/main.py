@@ -25,8 +25,10 @@ def openapi_document(product: Product) -> bytes:
 def serve_api(settings: Settings) -> None:
     """Serve the public and the admin listener in this process until it is told to stop."""
     from altcredit.api import process
+    from altcredit.engine import underwriting
     from altcredit.runtime import postgres, telemetry
 
+    underwriting.policy_of(settings)  # refused now, and not at the first request
     telemetry.configure(service="altcredit-api", otlp_endpoint=settings.otlp_endpoint)
     try:
         process.run(settings, postgres.ensure(settings))
@@ -37,8 +39,10 @@ def serve_api(settings: Settings) -> None:
 def run_worker(settings: Settings) -> None:
     """Run jobs, schedules, relay and subscriptions in this process until it is told to stop."""
     from altcredit import worker
+    from altcredit.engine import underwriting
     from altcredit.runtime import postgres, telemetry
     from altcredit.subscriptions import SUBSCRIPTIONS
 
+    underwriting.policy_of(settings)
     telemetry.configure(service="altcredit-worker", otlp_endpoint=settings.otlp_endpoint)
     worker.run(settings, postgres.ensure(settings), SUBSCRIPTIONS)

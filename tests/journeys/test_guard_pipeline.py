@@ -138,7 +138,7 @@ async def test_a_filtered_customer_can_be_underwritten_in_full_by_a_persons_verd
     async with guard.platform.database.transaction() as db:
         waiting = await underwriting.open_reviews(db, keyring=guard.platform.keyring)
         await underwriting.decide_review(
-            db, keyring=guard.platform.keyring, review_id=waiting[0].review_id, verdict="reassessed", note="",
+            db, policy=underwriting.POLICY, keyring=guard.platform.keyring, review_id=waiting[0].review_id, verdict="reassessed", note="",
             actor="person:ana", now=clock.now(),
         )  # fmt: skip
     callback = await guard.callback(request_id, count=2)

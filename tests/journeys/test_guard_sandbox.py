@@ -151,7 +151,7 @@ async def test_a_rejected_applicant_is_looked_at_by_a_person_who_may_overturn(sa
         ]
         assert waiting.reason == "The income is higher."
         await underwriting.decide_review(
-            db, keyring=platform.keyring, review_id=waiting.review_id, verdict="overturned", note="payslip seen",
+            db, policy=underwriting.POLICY, keyring=platform.keyring, review_id=waiting.review_id, verdict="overturned", note="payslip seen",
             limit_brl=600, actor="person:ana", now=clock.now(),
         )  # fmt: skip
     callback = await sandbox.callback(request_id, count=2)
@@ -177,7 +177,7 @@ async def test_a_filtered_applicant_is_underwritten_anew_without_the_funnel_howe
             "UPDATE underwriting SET accepted_at = accepted_at - interval '3 days' WHERE request_id = $1", request_id
         )
         await underwriting.decide_review(
-            db, keyring=platform.keyring, review_id=asked.json()["reviewId"], verdict="reassessed", note="",
+            db, policy=underwriting.POLICY, keyring=platform.keyring, review_id=asked.json()["reviewId"], verdict="reassessed", note="",
             actor="person:ana", now=clock.now(),
         )  # fmt: skip
         assert await underwriting.fail_overdue(db, keyring=platform.keyring, now=clock.now()) == 0, "it has just begun"

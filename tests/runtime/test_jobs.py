@@ -63,7 +63,7 @@ async def test_a_job_that_takes_another_in_starts_after_its_transaction(database
         assert await pick(database, "keyed", worker) == []
     (job,) = await pick(database, "keyed", worker)
     async with database.transaction() as db:
-        await jobs.begin(database.reads, job_id=job.id)
+        await jobs.begin(database.reads, job_ids=[job.id])
     async with database.transaction() as db:
         assert await jobs.enqueue(db, "keyed", {}, dedupe_key="k") != first
 
@@ -74,11 +74,17 @@ async def test_a_job_that_begins_while_another_joins_it_waits_for_it(database: D
         await jobs.enqueue(db, "keyed", {}, dedupe_key="k")
     (job,) = await pick(database, "keyed", uuid.uuid4())
 
+    async with database.transaction() as db:
+        await jobs.enqueue(db, "keyed", {"n": 2})
+    (other,) = await pick(database, "keyed", uuid.uuid4())
+
     async def begin() -> list[jobs.Payload]:
-        return await jobs.begin(database.reads, job_id=job.id)
+        return await jobs.begin_alone(database.reads, job_id=job.id)
 
     async with database.transaction() as db:
         assert await jobs.enqueue(db, "keyed", {}, dedupe_key="k") == job.id
+        together = await jobs.begin(database.reads, job_ids=[job.id, other.id])
+        assert together == {other.id: [{"n": 2}]}, "it holds up no other"
         beginning = asyncio.create_task(begin())
         done, _ = await asyncio.wait([beginning], timeout=0.3)
         assert not done

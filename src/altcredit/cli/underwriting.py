@@ -52,7 +52,9 @@ def report(
         from altcredit.engine import underwriting
 
         async with platform.database.transaction() as db:
-            return await underwriting.report_on(db, since=start, until=end)
+            return await underwriting.report_on(
+                db, policy=underwriting.policy_of(platform.settings), since=start, until=end
+            )
 
     found = run(work)
     if out is not None:
@@ -147,6 +149,7 @@ def review(
                 verdict=verdict,
                 note=note,
                 limit_brl=limit_brl,
+                policy=underwriting.policy_of(platform.settings),
                 actor=f"person:{person}",
                 now=clock.now(),
             )

@@ -43,6 +43,7 @@ def lines(found: UnderwritingReport) -> dict[str, str]:
         "median limit": _reais(found.median_limit_brl),
         "reasons": _list(f"{one.code} {one.declined + one.approved:,}" for one in found.reasons[:5]),
         "cost": f"{_reais(found.cost_brl)}, {_reais(found.cost_per_application_brl)} an application",
+        "cost in doubt": _reais(found.in_doubt_brl),
         "sources": _list(f"{one.source} {_reais(one.cost_centavos / 100)}" for one in found.sources),
         "source trouble": _list(
             f"{one.source}: {one.failed} failed, {one.retries} retries, {one.in_doubt} in doubt"
@@ -90,13 +91,25 @@ def page(found: UnderwritingReport) -> str:
         ),
         "<h2>Sources</h2>",
         _table(
-            ("Source", "Asked", "Answered", "Copied", "Failed", "Retries", "In doubt", "Decided without", "Cost"),
+            (
+                "Source",
+                "Asked",
+                "Answered",
+                "Copied",
+                "Failed",
+                "Retries",
+                "In doubt",
+                "Decided without",
+                "Cost",
+                "May be billed",
+            ),
             [
                 (
                     one.source,
                     *(f"{n:,}" for n in (one.asked, one.answered, one.copied, one.failed, one.retries, one.in_doubt)),
                     f"{found.decided_without.get(one.source, 0):,}",
                     _reais(one.cost_centavos / 100),
+                    _reais(one.in_doubt_centavos / 100),
                 )
                 for one in found.sources
             ],
@@ -117,6 +130,7 @@ def _headline(found: UnderwritingReport) -> str:
         "Unfinished": f"{found.unfinished:,}",
         "Median limit": _reais(found.median_limit_brl),
         "Cost an approval": _reais(found.cost_per_approval_brl),
+        "Cost in doubt": _reais(found.in_doubt_brl),
         "99 % within": f"{found.latency.total_p99:.2f} s" if found.latency else "–",
     }
     return "<dl>" + "".join(f"<div><dt>{n}</dt><dd>{escape(f)}</dd></div>" for n, f in figures.items()) + "</dl>"

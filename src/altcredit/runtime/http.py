@@ -23,11 +23,12 @@ from typing import Self
 
 import msgspec
 
+from altcredit.runtime import clock
 from altcredit.runtime.certificates import Authority
 from altcredit.runtime.destinations import Lookups, NotSent, Resolve, Rules, Target, is_allowed, parsed
 from altcredit.runtime.keys import Keyring
 from altcredit.runtime.settings import Settings, SettingsInvalid
-from altcredit.runtime.wire import Connection, Idle
+from altcredit.runtime.wire import Idle, Patient
 
 EXCHANGE_SECONDS = 15.0
 ANSWER_BYTES = 65_536
@@ -39,10 +40,15 @@ _IDLE_CONNECTIONS = 8  # of one pool to one host
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back: the status and the body's beginning, as far as it was read."""
+    """
+    What came back: the status, and the body's beginning, as far as it was read.
+
+    ``retry_after``: the seconds for which the receiver asks us to stay away, where it does.
+    """
 
     status: int
     body: bytes
+    retry_after: float | None = None
 
 
 class Sender:
@@ -62,7 +68,7 @@ class Sender:
         self._context = context
         self._lookups = Lookups()
         self._resolve: Resolve = resolve or self._lookups
-        self._idle: Idle[Connection] = Idle(seconds=_IDLE_SECONDS, most=_IDLE_CONNECTIONS)
+        self._idle: Idle[Patient] = Idle(seconds=_IDLE_SECONDS, most=_IDLE_CONNECTIONS)
 
     @classmethod
     def open(cls, settings: Settings, *, authority_pem: str | None = None) -> Self:
@@ -147,7 +153,7 @@ class Sender:
             raise NotSent("dns", f"{target.host} has no address")
         return addresses
 
-    async def _connected(self, target: Target, addresses: list[str]) -> tuple[str, Connection]:
+    async def _connected(self, target: Target, addresses: list[str]) -> tuple[str, Patient]:
         problem: OSError | None = None
         for address in addresses:
             alone = address == addresses[-1]
@@ -164,10 +170,10 @@ class Sender:
         reason = os.strerror(problem.errno) if problem.errno else type(problem).__name__
         raise NotSent("connect", f"no connection to {target.host} port {target.port}: {reason}") from problem
 
-    async def _connect(self, target: Target, address: str) -> Connection:
+    async def _connect(self, target: Target, address: str) -> Patient:
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(
-            partial(Connection, head=ANSWER_BYTES, most=ANSWER_BYTES),
+            partial(Patient, head=ANSWER_BYTES, most=ANSWER_BYTES),
             address,
             target.port,
             ssl=self._context,
@@ -176,7 +182,7 @@ class Sender:
         return connection
 
     async def _exchange(
-        self, key: tuple[str, str, int, str], connection: Connection, request: bytes, deadline: float
+        self, key: tuple[str, str, int, str], connection: Patient, request: bytes, deadline: float
     ) -> Answer | None:
         """
         Return the answer; None when the connection was closed without a byte of one. ``key``: whom it is kept for.
@@ -186,7 +192,8 @@ class Sender:
         try:
             await connection.exchange(request, deadline=deadline)
             if connection.status:
-                return Answer(status=connection.status, body=connection.body[:ANSWER_BYTES])
+                wait = connection.retry_after(now=clock.now())
+                return Answer(status=connection.status, body=connection.body[:ANSWER_BYTES], retry_after=wait)
             if connection.end is None:
                 raise TimeoutError
             if connection.heard:

@@ -40,6 +40,17 @@ SELECT id FROM job
 """
 
 
+# Several at once: those that take another in at this moment are left out, and hold nobody up but themselves.
+BEGIN = """
+WITH keyed AS (
+    SELECT id FROM pgqueuer WHERE id = ANY($1::bigint[]) AND dedupe_key IS NOT NULL FOR UPDATE SKIP LOCKED
+), dropped AS (
+    UPDATE pgqueuer SET dedupe_key = NULL WHERE id IN (SELECT id FROM keyed)
+)
+SELECT id, payload FROM pgqueuer
+WHERE id = ANY($1::bigint[]) AND (dedupe_key IS NULL OR id IN (SELECT id FROM keyed))
+"""
+
 START = """
 WITH dropped AS (UPDATE pgqueuer SET dedupe_key = NULL WHERE id = $1 AND dedupe_key IS NOT NULL)
 SELECT payload FROM pgqueuer WHERE id = $1
@@ -152,7 +163,16 @@ async def enqueue(
     return job_id
 
 
-async def begin(reads: Reads, *, job_id: int) -> list[Payload]:
+async def begin(reads: Reads, *, job_ids: Sequence[int]) -> dict[int, list[Payload]]:
+    """
+    Return the payload of each job that is about to run, alone in a list, by one statement.
+
+    Missing are those that no longer exist, and those that take another one in just now: :func:`begin_alone` waits.
+    """
+    return {row["id"]: _payloads(row["payload"]) for row in await reads.fetch(BEGIN, job_ids)}
+
+
+async def begin_alone(reads: Reads, *, job_id: int) -> list[Payload]:
     """Return the payload of a job that is about to run, alone in a list; none when it no longer exists."""
     stored = await reads.fetchval(START, job_id)
     return [] if stored is None else _payloads(stored)

@@ -120,6 +120,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "info"
     )
     sources: Annotated[str, _says("File of GUARD's data sources (TOML, see sources.md); empty: none are asked.")] = ""
+    underwriting_policy: Annotated[
+        str, _says("File of GUARD's underwriting policy (TOML, see partners.md); empty: the one of the product.")
+    ] = ""
     audit_heads: Annotated[
         str,
         _says(

@@ -8,12 +8,18 @@ used again only after a complete answer with nothing behind it.
 """
 
 import asyncio
+import re
 from collections.abc import Hashable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Generic, Literal, TypeVar, cast
 
 import httptools
 
 End = Literal["complete", "closed", "malformed", "too_large"]
+
+_SECONDS = re.compile(rb"[0-9]{1,9}")
+LONGEST_PATIENCE = 86_400.0  # seconds; who asks for more is taken to have asked for a day
 
 
 class Connection(asyncio.Protocol):
@@ -129,6 +135,46 @@ class Connection(asyncio.Protocol):
             self.end = "complete"
             self._done()
             self.reusable = self._parser.should_keep_alive() and not self.transport.is_closing()
+
+
+class Patient(Connection):
+    """A connection that notes for how long an answer asks us to stay away (RFC 9110, section 10.2.3)."""
+
+    _retry_after = b""
+    _date = b""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self.end is None:
+            self._retry_after = self._date = b""
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.end is None:
+            name = name.lower()
+            if name == b"retry-after":
+                self._retry_after = value
+            elif name == b"date":
+                self._date = value
+
+    def retry_after(self, *, now: datetime) -> float | None:
+        """Return the seconds that the answer asks for, None: it does not. A date is read by its sender's own clock."""
+        if not self._retry_after:
+            return None
+        if _SECONDS.fullmatch(self._retry_after):
+            return min(float(self._retry_after), LONGEST_PATIENCE)
+        until = _http_date(self._retry_after)
+        if until is None:
+            return None
+        seconds = (until - (_http_date(self._date) or now)).total_seconds()
+        return min(max(seconds, 0.0), LONGEST_PATIENCE)
+
+
+def _http_date(text: bytes) -> datetime | None:
+    try:
+        when = parsedate_to_datetime(text.decode("ascii"))
+    except (ValueError, OverflowError):
+        return None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
 
 
 Kept = TypeVar("Kept", bound=Connection)

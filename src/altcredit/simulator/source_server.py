@@ -166,7 +166,7 @@ class SourceServer:
             room.charges += 1
         if luck("error") < room.behaviour.error_rate:
             room.errors += 1
-            raise _Answer(503, {"error": "try again"})
+            raise _Answer(500, {"error": "try again"})
         if luck("garbage") < room.behaviour.garbage_rate:
             room.garbage += 1
             return 200, room.garbage_kinds[int(luck("kind") * len(room.garbage_kinds))]

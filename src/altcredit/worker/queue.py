@@ -24,6 +24,7 @@ from pgqueuer.domain.settings import DBSettings
 from pgqueuer.domain.types import Channel
 
 from altcredit.runtime import jobs, log, telemetry
+from altcredit.runtime.shared import Shared
 from altcredit.worker.work import Handler, Lane, Schedule, Work
 
 IST = timezone(timedelta(hours=5, minutes=30), "IST")  # India has no summer time
@@ -68,6 +69,7 @@ class _Executor(AbstractEntrypointExecutor):
         self.name = name
         self.handler = handler
         self.work = work
+        self.begin: Shared[int, int, list[jobs.Payload]] = Shared(self._begin_all)
 
     async def execute(self, job: Job, context: Context) -> None:
         """Run a job; a failure puts it back with a pause, until it has failed so often that it is held."""
@@ -89,13 +91,17 @@ class _Executor(AbstractEntrypointExecutor):
         telemetry.JOB_SECONDS.labels(self.name).observe(seconds)
         log.info("job_done", job=self.name, job_id=job.id, count=count, seconds=round(seconds, 3))
 
+    async def _begin_all(self, job_ids: Sequence[int]) -> dict[int, list[jobs.Payload]]:
+        return await jobs.begin(self.work.platform.database.reads, job_ids=job_ids)
+
     async def _run(self, job: Job) -> int:
         database = self.work.platform.database
         if self.handler.merging:
             async with database.transaction() as db:
                 payloads = await jobs.begin_merging(db, job_id=job.id, name=self.name, attempts=job.attempts)
         else:
-            payloads = await jobs.begin(database.reads, job_id=job.id)
+            begun = await self.begin(job.id, job.id)
+            payloads = await jobs.begin_alone(database.reads, job_id=job.id) if begun is None else begun
         if payloads:
             await self.handler.run(self.work, payloads)
         return len(payloads)

@@ -6,17 +6,18 @@ Every step may be run again: what a source answered is kept and never asked twic
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from altcredit.engine import delivery, sources, underwriting
-from altcredit.runtime import log
+from altcredit.engine import delivery, registry, sources, underwriting
+from altcredit.runtime import clock, log
 from altcredit.runtime.jobs import Payload
 from altcredit.runtime.platform import Platform
+from altcredit.runtime.shared import Shared
 from altcredit.worker.work import Work
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 # How soon a promotion or rollback counts: two reads an application would be one in ten of all it costs.
 _PROMOTIONS_SEEN_SECONDS = 1.0
 _CALLBACKS_KEPT = timedelta(days=90)
+_TOGETHER = 32  # decisions of one transaction
 
 
 @asynccontextmanager
@@ -44,24 +46,54 @@ async def _assessor(platform: Platform) -> AsyncIterator[Assessor]:
     yield Assessor(platform)
 
 
+class _Cases:
+    """
+    The two writes around an application, shared by those that begin or end at the same moment.
+
+    What is concluded together is one transaction; where one of it cannot be, each is one of its own.
+    """
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self.begin: Shared[str, str, underwriting.Case] = Shared(self._begin)
+        self.conclude: Shared[str, underwriting.Conclusion, bool] = Shared(self._conclude, at_most=_TOGETHER)
+
+    async def _begin(self, request_ids: Sequence[str]) -> dict[str, underwriting.Case]:
+        platform = self._platform
+        return await underwriting.begin(
+            platform.database, keyring=platform.keyring, request_ids=request_ids, now=clock.now()
+        )
+
+    async def _conclude(self, conclusions: Sequence[underwriting.Conclusion]) -> dict[str, bool]:
+        platform = self._platform
+        async with platform.database.transaction() as db:
+            decided = await underwriting.conclude(
+                db, keyring=platform.keyring, conclusions=conclusions, now=clock.now()
+            )
+        return dict.fromkeys(decided, True)
+
+
+@asynccontextmanager
+async def _cases(platform: Platform) -> AsyncIterator[_Cases]:
+    yield _Cases(platform)
+
+
 async def run(work: Work, payloads: list[Payload]) -> None:
     """Underwrite one application."""
     (payload,) = payloads
     platform = work.platform
-    case = await underwriting.begin(
-        platform.database, keyring=platform.keyring, request_id=payload["request_id"], now=work.clock()
-    )
+    cases = await work.keep(_cases)
+    case = await cases.begin(payload["request_id"], payload["request_id"])
     if case is None:
         return
     # Whom a person has underwritten anew meets no funnel, in the sandbox neither.
     asked = msgspec.structs.replace(case.application, cost_saving_enabled=not case.asks_all)
     found = underwriting.rehearsal(asked, environment=platform.settings.environment)
     if found is not None:
-        await _rehearse(work, case, found)
+        await _rehearse(work, cases, case, found)
         return
     pipeline = _Pipeline(work, case, await work.keep(open_clients), await work.keep(_assessor))
-    decision = await pipeline.decide()
-    await _conclude(work, case, decision, cost_centavos=pipeline.cost_centavos)
+    await cases.conclude(case.request_id, await pipeline.conclusion())
 
 
 async def expire(work: Work, _payloads: list[Payload]) -> None:
@@ -82,27 +114,15 @@ async def purge(work: Work, _payloads: list[Payload]) -> None:
     log.info("guard_purged", count=answers, rows=callbacks)
 
 
-async def _conclude(
-    work: Work, case: underwriting.Case, decision: underwriting.Decision, *, cost_centavos: int, withheld: bool = False
-) -> None:
-    async with work.platform.database.transaction() as db:
-        await underwriting.conclude(
-            db,
-            keyring=work.platform.keyring,
-            case=case,
-            decision=decision,
-            cost_centavos=cost_centavos,
-            withheld=withheld,
-            now=work.clock(),
-        )
-
-
-async def _rehearse(work: Work, case: underwriting.Case, found: underwriting.Rehearsal) -> None:
+async def _rehearse(work: Work, cases: _Cases, case: underwriting.Case, found: underwriting.Rehearsal) -> None:
     if found.fails:
         async with work.platform.database.transaction() as db:
             await underwriting.fail(db, keyring=work.platform.keyring, request_id=case.request_id, now=work.clock())
         return
-    await _conclude(work, case, underwriting.rehearsed(found), cost_centavos=0, withheld=found.withheld)
+    conclusion = underwriting.Conclusion(
+        case=case, decision=underwriting.rehearsed(found), cost_centavos=0, withheld=found.withheld
+    )
+    await cases.conclude(case.request_id, conclusion)
 
 
 class _Pipeline:
@@ -113,31 +133,49 @@ class _Pipeline:
         self.case = case
         self.clients = clients
         self.assessor = assessor
+        self.policy = underwriting.policy_of(work.platform.settings)
         self.findings: dict[str, sources.Finding] = {}
-
-    @property
-    def cost_centavos(self) -> int:
-        return sum(finding.price_centavos for finding in self.findings.values())
 
     @property
     def answers(self) -> Mapping[str, Any]:
         return {name: one.answer for name, one in self.findings.items() if one.answer is not None}
 
-    async def decide(self) -> underwriting.Decision:
+    async def conclusion(self) -> underwriting.Conclusion:
         """Ask, screen where that is wanted, ask the rest, and decide."""
+        decision = await self._decision()
+        if decision.outcome == "not_calculable":
+            log.warning("not_calculable", request_id=self.case.request_id, reason=", ".join(decision.sources_missing))
+        doubtful = sum(one.price_centavos for one in self.findings.values() if one.is_doubtful)
+        return underwriting.Conclusion(
+            case=self.case,
+            decision=decision,
+            cost_centavos=sum(one.price_centavos for one in self.findings.values()) - doubtful,
+            in_doubt_centavos=doubtful,
+        )
+
+    async def _decision(self) -> underwriting.Decision:
         async with self.work.platform.database.reads.acquire() as db:
             await self.assessor.load(db, within=_PROMOTIONS_SEEN_SECONDS)
         if self.case.asks_all:
             await self._ask(sources.SOURCES)
-            return self._decided()
+            return await self._decided()
         for name in _of_tier("screen"):
             await self._ask((name,))
             if self._knocked_out():
                 break
-        screening = self._screened()
-        if screening.passed and not self._is_hopeless():
+        estimate, model = await self.assessor.estimate("guard_screen", self._features())
+        screening = underwriting.screen(
+            estimate,
+            model=model,
+            policy=self.policy,
+            knocked_out_by=self._knocked_out(),
+            draw=underwriting.draw_of(self.case.request_id),
+        )
+        if not screening.passed:
+            return self._decide(None, None, screening=screening, screen_estimate=estimate, screen_model=model)
+        if not self._is_hopeless():
             await self._ask(_of_tier("full"))
-        return self._decided(screening)
+        return await self._decided(screening)
 
     def _is_hopeless(self) -> bool:
         """Tell whether a source failed without which nothing is calculated: the dear ones would be paid in vain."""
@@ -157,37 +195,27 @@ class _Pipeline:
         )
 
     def _knocked_out(self) -> str | None:
-        return underwriting.knocked_out_by(self.answers, policy=underwriting.POLICY)
+        return underwriting.knocked_out_by(self.answers, policy=self.policy)
 
     def _features(self) -> dict[str, float | None]:
         return underwriting.features(self.case.application, self.answers, today=self.case.started_at.date())
 
-    def _screened(self) -> underwriting.Screening:
-        return underwriting.screen(
-            self.assessor.estimate("guard_screen", self._features()),
-            model=self.assessor.info("guard_screen"),
-            policy=underwriting.POLICY,
-            knocked_out_by=self._knocked_out(),
-            draw=underwriting.draw_of(self.case.request_id),
-        )
+    async def _decided(self, screening: underwriting.Screening | None = None) -> underwriting.Decision:
+        estimate, model = await self.assessor.estimate("guard", self._features())
+        return self._decide(estimate, model, screening=screening)
 
-    def _decided(self, screening: underwriting.Screening | None = None) -> underwriting.Decision:
-        features = self._features()
-        filtered = screening is not None and not screening.passed
-        decision = underwriting.decide(
-            features,
-            None if filtered else self.assessor.estimate("guard", features),
-            model=self.assessor.info("guard"),
-            policy=underwriting.POLICY,
-            screening=screening,
-            screen_estimate=self.assessor.estimate("guard_screen", features) if filtered else None,
-            screen_model=self.assessor.info("guard_screen"),
+    def _decide(
+        self, estimate: registry.Estimate | None, model: registry.ModelInfo | None, **screened: Any
+    ) -> underwriting.Decision:
+        return underwriting.decide(
+            self._features(),
+            estimate,
+            model=model,
+            policy=self.policy,
             knocked_out_by=self._knocked_out(),
             sources={name: one.state for name, one in self.findings.items()},
+            **screened,
         )
-        if decision.outcome == "not_calculable":
-            log.warning("not_calculable", request_id=self.case.request_id, reason=", ".join(decision.sources_missing))
-        return decision
 
 
 def _of_tier(tier: sources.Tier) -> tuple[str, ...]:

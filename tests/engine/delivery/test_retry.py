@@ -68,3 +68,13 @@ def test_what_is_shown_of_an_answer_is_short_and_prints(body: bytes) -> None:
 def test_control_characters_are_spelt_out() -> None:
     assert shown(b"ok\x1b[31m\n\x00\xff") == "ok\\x1b[31m\\n\\x00\\xff"
     assert shown("caf\u00e9 \u202egnp".encode()) == "café \\u202egnp"
+
+
+def test_a_receiver_that_names_a_time_is_left_alone_until_then_or_for_an_hour() -> None:
+    given = {"tries": 1, "gives_up_at": START + GIVEN_UP_AFTER, "now": START, "chance": 0.5}
+    assert after(503, retry_after=90.0, **given).at == START + timedelta(seconds=90)
+    assert after(503, retry_after=0.0, **given).at == START + timedelta(seconds=2.5)
+    assert after(429, retry_after=86_400.0, **given).at == START + timedelta(hours=1)
+    assert after(204, retry_after=90.0, **given).state == "delivered"
+    late = given | {"now": START + GIVEN_UP_AFTER - timedelta(seconds=5)}
+    assert after(503, retry_after=90.0, **late).at == START + GIVEN_UP_AFTER

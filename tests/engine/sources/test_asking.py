@@ -1,6 +1,7 @@
 """What an application's questions leave in the database, together and when several run at once."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 import msgspec
@@ -10,9 +11,9 @@ from tests.engine.sources.people import person
 
 from altcredit.engine import sources
 from altcredit.engine.sources import KEPT_FOR, SOURCES, store
-from altcredit.engine.sources.shared import Shared
 from altcredit.runtime.db import Database
 from altcredit.runtime.settings import Settings
+from altcredit.runtime.shared import Shared
 from altcredit.simulator.source_direct import direct
 from altcredit.simulator.source_server import SourceServer
 
@@ -89,6 +90,39 @@ async def test_cost_counts_what_was_asked_and_not_what_was_copied(
     assert (costs["cpf_status"].answered, costs["cpf_status"].failed, costs["cpf_status"].cost_centavos) == (1, 0, 5)
 
 
+async def test_what_is_known_to_have_failed_is_put_anew_and_nothing_is_paid_twice(
+    asking: Asking, simulator: SourceServer, clock: Clock, database: Database
+) -> None:
+    request, since = request_id(), clock.now
+    simulator.control(b'{"source": "scr", "down": true}')
+    simulator.control(b'{"source": "negative_bureau", "error_rate": 1}')
+    simulator.control(b'{"source": "registration", "garbage_rate": 1}')
+    first = await asking(*SOURCES, request=request)
+    failed = {name for name, finding in first.items() if finding.state == "failed"}
+    assert failed == {"scr", "negative_bureau", "registration"}
+    assert {name for name in failed if first[name].is_doubtful} == {"negative_bureau"}
+
+    simulator.control(b'{"down": false, "error_rate": 0, "garbage_rate": 0}')
+    assert await asking(*SOURCES, request=request) == first, "by itself, nothing is put anew"
+    async with database.transaction() as db:
+        assert await sources.supersede_failed(db, request_id=request, now=clock.now) == ["scr"]
+        assert await sources.supersede_failed(db, request_id=request, now=clock.now) == []
+    second = await asking(*SOURCES, request=request)
+    assert {name for name, finding in second.items() if finding.state == "failed"} == failed - {"scr"}
+    queries = await asking.queries(request)
+    superseded, answered = (one for one in queries if one.source == "scr")
+    assert (superseded.state, superseded.superseded_at, answered.state) == ("failed", clock.now, "answered")
+    assert superseded.query_id != answered.query_id
+    keys = simulator.ledger()["keys"]
+    charges = {name: sum(one["charges"] for one in keys.values() if one["source"] == name) for name in SOURCES}
+    assert set(charges.values()) == {1}
+    async with database.transaction() as db:
+        clock.move(timedelta(seconds=1))
+        costs = {one.source: one for one in await sources.cost_by_source(db, since=since, until=clock.now)}
+    assert costs["scr"].cost_centavos >= SOURCES["scr"].price_centavos
+    assert costs["negative_bureau"].in_doubt_centavos >= SOURCES["negative_bureau"].price_centavos
+
+
 async def test_answers_die_and_their_price_stays(asking: Asking, clock: Clock, database: Database) -> None:
     clock.move(timedelta(days=-3650))
     request = request_id()
@@ -142,6 +176,34 @@ async def test_rows_given_while_a_statement_runs_go_into_the_next() -> None:
     assert batches == [[1], [5, 6, 7]]
 
 
+async def test_a_row_that_cannot_be_written_spoils_only_itself() -> None:
+    batches: list[list[int]] = []
+
+    async def write(rows: Sequence[int]) -> dict[int, int]:
+        batches.append(list(rows))
+        if 3 in rows:
+            raise ValueError("three")
+        return {row: row for row in rows}
+
+    shared: Shared[int, int, int] = Shared(write)
+    found = await asyncio.gather(*(shared(number, number) for number in (1, 3, 2)), return_exceptions=True)
+    assert [repr(one) for one in found] == ["1", "ValueError('three')", "2"]
+    assert batches == [[1, 3, 2], [1], [3], [2]]
+
+
+async def test_a_database_that_is_away_is_not_asked_row_by_row() -> None:
+    batches: list[list[int]] = []
+
+    async def write(rows: Sequence[int]) -> dict[int, int]:
+        batches.append(list(rows))
+        raise OSError("away")
+
+    shared: Shared[int, int, int] = Shared(write)
+    found = await asyncio.gather(*(shared(number, number) for number in (1, 2)), return_exceptions=True)
+    assert [type(one) for one in found] == [OSError, OSError]
+    assert batches == [[1, 2]]
+
+
 async def test_sources_answered_in_process_leave_the_same_behind(asking: Asking) -> None:
     here, there = request_id(), request_id()
     assert await asking(*SOURCES, request=here, clients=direct(person)) == await asking(
@@ -157,9 +219,10 @@ async def test_sources_answered_in_process_leave_the_same_behind(asking: Asking)
 @pytest.mark.parametrize(
     ("statement", "arguments"),
     [
-        ("KNOWN", "'r', '{scr}', 'p', '{\\x00}', now()"),
-        ("CLOSE", "'{q}', '{failed}', '{0}', '{1}', '{x}', '{2026-01-01}', '{NULL}', '{NULL}'"),
+        ("KNOWN", "'{r}', '{r}', '{p}', '{\\x00}', '{2026-01-01}'"),
+        ("CLOSE", "'{q}', '{failed}', '{0}', '{f}', '{1}', '{x}', '{2026-01-01}', '{NULL}', '{NULL}'"),
         ("QUERIES", "'r'"),
+        ("SUPERSEDE", "'r', now()"),
         ("COST_BY_SOURCE", "now(), now()"),
     ],
 )

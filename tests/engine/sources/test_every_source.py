@@ -106,10 +106,11 @@ async def test_lost_answers_are_asked_for_again_and_paid_once(
     _behave(simulator, source, error_rate=1)
     request = request_id()
     finding = (await asking(source.name, request=request))[source.name]
-    assert (finding.state, finding.problem) == ("failed", "status 503")
+    assert (finding.state, finding.problem) == ("failed", "status 500")
     assert finding.answer is None
     (query,) = await asking.queries(request)
     assert query.tries == 3  # two retries by default
+    assert (query.in_doubt, query.price_centavos) == (True, source.price_centavos)  # it did the work, as we may fear
     assert simulator.ledger()["keys"] == {query.query_id: {"source": source.name, "calls": 3, "charges": 1}}
     assert (await asking(source.name, request=request))[source.name].state == "failed"  # a replay decides as before
     assert _calls(simulator, source) == 3

@@ -214,6 +214,63 @@ async def test_patience_beyond_the_budget_fails_without_waiting(opened: Any) -> 
         assert asyncio.get_running_loop().time() - started < 2
 
 
+async def test_patience_may_be_asked_for_by_a_date(opened: Any) -> None:
+    """The date is read by the source's own clock, so that one that is wrong here or there changes nothing."""
+    headers = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 09:49:37 GMT\r\n"
+    async with _client(opened, _always(_answer(status=b"429 Slow", headers=headers))) as client:
+        started = asyncio.get_running_loop().time()
+        assert (await _asked(client)).problem == "status 429"
+        assert (await _asked(client, 2)).problem == "it asked for patience"
+        assert asyncio.get_running_loop().time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("answerer", "in_doubt"),
+    [
+        (_always(_answer(status=b"500 Broken")), True),
+        (_always(_answer(status=b"504 Gateway")), True),
+        (_once(_answer()[:-5]), True),
+        (_once(), True),
+        (_always(b"SSH-2.0-OpenSSH_9.9\r\n"), True),
+        (_always(_answer(status=b"503 Away")), False),
+        (_always(_answer(status=b"429 Slow")), False),
+        (_always(_answer(status=b"401 No")), False),
+        (_always(_answer(b"{}")), False),
+    ],
+    ids=["500", "gateway", "half an answer", "no answer", "no HTTP", "503", "429", "401", "charged for sure"],
+)
+async def test_a_failure_is_in_doubt_where_the_work_may_have_been_done(
+    opened: Any, answerer: Answerer, in_doubt: bool
+) -> None:
+    async with _client(opened, answerer) as client:
+        outcome = await _asked(client)
+    assert outcome.problem is not None
+    assert (outcome.in_doubt, outcome.charged) == (in_doubt, outcome.problem.endswith("asked for"))
+
+
+async def test_a_source_that_was_never_reached_did_no_work(opened: Any) -> None:
+    async with listening(_once()) as base_url:
+        pass
+    clients = await opened(f"[cpf_status]\nbase_url = '{base_url}'\nretries = 0\n")
+    outcome = await _asked(clients["cpf_status"])
+    assert (outcome.problem, outcome.in_doubt) == ("no connection (ConnectionRefusedError)", False)
+
+
+async def test_the_doubt_of_one_try_outlives_a_clear_refusal_of_the_next(opened: Any) -> None:
+    statuses = iter((b"500 Broken", b"503 Away", b"500 Broken", b"200 OK"))
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await _request(reader)
+            writer.write(_answer(status=next(statuses)))
+
+    async with _client(opened, answer, retries=1) as client:
+        outcome = await _asked(client)
+        assert (outcome.problem, outcome.in_doubt, outcome.tries) == ("status 503", True, 2)
+        outcome = await _asked(client, 2)
+        assert (outcome.problem, outcome.in_doubt, outcome.charged) == (None, False, True)
+
+
 async def test_the_breaker_opens_fails_at_once_and_recovers() -> None:
     replies = [wire.Reply(503, b"")] * 3 + [wire.Reply(200, GOOD)]
     asked = 0
@@ -332,5 +389,5 @@ async def test_all_of_it_holds_on_the_workers_event_loop(opened: Any, tmp_path: 
                 await clients.close()
         return problems
 
-    expected = [None, "no answer within 1 s", "status 503"]
+    expected = [None, "no answer within 1 s", "status 500"]
     assert await asyncio.to_thread(uvloop.run, scenario()) == expected * 2

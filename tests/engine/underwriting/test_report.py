@@ -13,9 +13,27 @@ from altcredit.engine.underwriting.report import mean_of, quantile, wilson
 START = datetime(2026, 11, 1, tzinfo=UTC)
 END = START + timedelta(days=10)
 USES = [
-    SourceCost(source="scr", asked=40, answered=38, failed=2, copied=5, in_doubt=1, retries=6, cost_centavos=3_420),
     SourceCost(
-        source="cpf_status", asked=100, answered=100, failed=0, copied=0, in_doubt=0, retries=0, cost_centavos=500
+        source="scr",
+        asked=40,
+        answered=38,
+        failed=2,
+        copied=5,
+        in_doubt=1,
+        retries=6,
+        cost_centavos=3_420,
+        in_doubt_centavos=90,
+    ),
+    SourceCost(
+        source="cpf_status",
+        asked=100,
+        answered=100,
+        failed=0,
+        copied=0,
+        in_doubt=0,
+        retries=0,
+        cost_centavos=500,
+        in_doubt_centavos=0,
     ),
 ]
 
@@ -32,7 +50,7 @@ def passing(*, at_random: bool = False, passed: bool = True, out: str | None = N
     )
 
 
-def row(number: int, decision: Decision | None, *, cost: int = 560, seconds: float = 0.2) -> Row:
+def row(number: int, decision: Decision | None, *, cost: int = 560, in_doubt: int = 0, seconds: float = 0.2) -> Row:
     accepted = START + timedelta(hours=number % 240)
     return Row(
         request_id=f"uw_{number:016x}",
@@ -44,6 +62,7 @@ def row(number: int, decision: Decision | None, *, cost: int = 560, seconds: flo
         risk_band=decision.risk_band if decision and decision.pd else None,
         limit_brl=decision.limit if decision and decision.pd else None,
         cost_centavos=cost,
+        in_doubt_centavos=in_doubt,
         cost_saving=True,
         decision=msgspec.to_builtins(decision) if decision else None,
     )
@@ -86,7 +105,9 @@ def test_every_application_is_counted_once() -> None:
 
 def test_cost_and_trouble_are_told_by_source() -> None:
     without = decided(read(without=("scr",)), 0.02, sources={"scr": "failed", "cpf_status": "answered"})
-    found = reported([row(1, APPROVED, cost=500), row(2, without, cost=300)])
+    found = reported([row(1, APPROVED, cost=500), row(2, without, cost=300, in_doubt=90)])
+    assert found.in_doubt_brl == 0.9
+    assert lines(found)["cost in doubt"].endswith("0.90")
     assert (found.cost_brl, found.cost_per_application_brl, found.cost_per_approval_brl) == (8.0, 4.0, 4.0)
     assert [one.source for one in found.sources] == ["scr", "cpf_status"]
     assert found.decided_without == {"scr": 1}

@@ -48,6 +48,7 @@ async def list_reviews(call: Call, _asked: Nothing) -> Reviews:
 async def decide(call: Call, asked: ReviewDecision) -> DecidedReview:
     request_id = await underwriting.decide_review(
         call.db,
+        policy=underwriting.policy_of(call.platform.settings),
         keyring=call.platform.keyring,
         review_id=call.path["id"],
         verdict=asked.verdict,

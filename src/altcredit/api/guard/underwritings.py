@@ -171,6 +171,7 @@ def _review(review: underwriting.Review) -> ReviewState:
 async def ask_review(call: Call, asked: ReviewRequest) -> ReviewState:
     review = await underwriting.ask_review(
         call.db,
+        policy=underwriting.policy_of(call.platform.settings),
         keyring=call.platform.keyring,
         partner_id=partner_of(call).partner_id,
         request_id=_known_form(call.path["requestId"]),

@@ -8,7 +8,7 @@ one Merkle tree whose signed heads are kept in two places.
 from altcredit.engine.audit.bundle import Bundle, BundleExists, NothingSealed, export_bundle
 from altcredit.engine.audit.event import AuditEvent
 from altcredit.engine.audit.head import Head, Log, Purge, Signed
-from altcredit.engine.audit.operations import append, prepare_partitions, read
+from altcredit.engine.audit.operations import append, append_all, prepare_partitions, read
 from altcredit.engine.audit.purge import NotAsSealed, purge
 from altcredit.engine.audit.retention import RETENTION, Retention, retention_from
 from altcredit.engine.audit.seal import HeadBroken, HeadsDisagree, keep_heads, seal
@@ -31,6 +31,7 @@ __all__ = [
     "Signed",
     "Verification",
     "append",
+    "append_all",
     "export_bundle",
     "keep_heads",
     "prepare_partitions",

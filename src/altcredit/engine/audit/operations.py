@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -20,6 +21,20 @@ async def append(
     """
     await store.append(
         db, at=now, actor=actor, action=action, subject=subject, details=msgspec.json.encode(details).decode()
+    )
+
+
+async def append_all(
+    db: Connection, *, actor: str, action: str, details: Mapping[str, dict[str, Any]], now: datetime
+) -> None:
+    """Record the same action on several subjects, each with its own details, as :func:`append` does for one."""
+    await store.append_all(
+        db,
+        at=now,
+        actor=actor,
+        action=action,
+        subjects=list(details),
+        details=[msgspec.json.encode(one).decode() for one in details.values()],
     )
 
 

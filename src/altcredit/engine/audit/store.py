@@ -18,6 +18,15 @@ WITH event AS (
 INSERT INTO audit_unsealed (log, at, row_id) SELECT 'audit_event', at, event_id FROM event
 """
 
+APPEND_ALL = """
+WITH event AS (
+    INSERT INTO audit_event (at, actor, action, subject, details)
+    SELECT $1, $2, $3, subject, details::jsonb FROM unnest($4::text[], $5::text[]) AS n (subject, details)
+    RETURNING at, event_id
+)
+INSERT INTO audit_unsealed (log, at, row_id) SELECT 'audit_event', at, event_id FROM event
+"""
+
 READ = """
 SELECT event_id, at, actor, action, subject, details::text AS details
 FROM audit_event
@@ -154,6 +163,12 @@ def _signed(row: Record | None) -> Signed | None:
 
 async def append(db: Connection, *, at: datetime, actor: str, action: str, subject: str, details: str) -> None:
     await db.execute(APPEND, at, actor, action, subject, details)
+
+
+async def append_all(
+    db: Connection, *, at: datetime, actor: str, action: str, subjects: Sequence[str], details: Sequence[str]
+) -> None:
+    await db.execute(APPEND_ALL, at, actor, action, subjects, details)
 
 
 async def read(db: Connection, *arguments: Any) -> list[AuditEvent]:

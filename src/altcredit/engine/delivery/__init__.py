@@ -8,6 +8,7 @@ from altcredit.engine.delivery.callback import (
     IssuedSecrets,
     Kind,
     Page,
+    Submitted,
 )
 from altcredit.engine.delivery.operations import (
     DeliveryUnknown,
@@ -24,6 +25,7 @@ from altcredit.engine.delivery.operations import (
     rotate_secrets,
     set_endpoint,
     submit,
+    submit_all,
     test_endpoint,
 )
 from altcredit.engine.delivery.retry import State
@@ -46,6 +48,7 @@ __all__ = [
     "SecretsMissing",
     "SignatureInvalid",
     "State",
+    "Submitted",
     "disable_endpoint",
     "drain",
     "enable_endpoint",
@@ -60,6 +63,7 @@ __all__ = [
     "select_endpoint",
     "set_endpoint",
     "submit",
+    "submit_all",
     "test_endpoint",
     "verify",
     "wake_overdue",

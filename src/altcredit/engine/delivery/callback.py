@@ -13,6 +13,21 @@ EndpointState = Literal["active", "disabled"]
 ANSWER_CHARACTERS = 2_048
 
 
+class Submitted(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A body to be delivered.
+
+    ``withheld``: the first attempt counts as failed without being made, which is how the sandbox lets a partner see a
+    retry (contract U8).
+    """
+
+    partner_id: str
+    request_id: str
+    kind: Kind
+    body: bytes
+    withheld: bool = False
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """
     One try: ``status`` of the receiver's answer, or the ``problem`` that kept it from coming.

@@ -6,6 +6,7 @@ hours of tries are over. The job ``delivery.send`` drains a partner's deliveries
 delivery has such a job waiting or running. Every change that an operator or a partner makes appends an audit row.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ import msgspec
 
 from altcredit.engine import audit
 from altcredit.engine.delivery import store
-from altcredit.engine.delivery.callback import Attempt, Endpoint, IssuedSecrets, Kind, Page
+from altcredit.engine.delivery.callback import Attempt, Endpoint, IssuedSecrets, Kind, Page, Submitted
 from altcredit.engine.delivery.retry import FIRST_PAUSE, GIVEN_UP_AFTER, State
 from altcredit.engine.delivery.sending import BODY, SECRET, Clock, post_signed, unsealed, wake
 from altcredit.engine.delivery.signature import Kind as KeyKind
@@ -60,27 +61,41 @@ async def submit(
     withheld: bool = False,
     now: datetime,
 ) -> str:
-    """
-    Have a body delivered to the partner, if and when the caller's transaction commits; return the delivery's id.
-
-    Without an active endpoint it stays pending until there is one. ``withheld``: the first attempt counts as failed
-    without being made, which is how the sandbox lets a partner see a retry (contract U8).
-    """
-    delivery_id = ids.new_id("dlv")
-    await store.insert_delivery(
-        db,
-        delivery_id=delivery_id,
-        partner_id=partner_id,
-        request_id=request_id,
-        webhook_id=ids.new_id("msg"),
-        kind=kind,
-        sealed=keyring.seal(body, owner=partner_id, purpose=BODY),
-        now=now,
-    )
-    if withheld:
-        await store.withhold(db, delivery_id, now=now, again_at=now + FIRST_PAUSE, gives_up_at=now + GIVEN_UP_AFTER)
-    await wake(db, partner_id, after=FIRST_PAUSE if withheld else None)
+    """Have one body delivered, as :func:`submit_all` does; return the delivery's id."""
+    callback = Submitted(partner_id=partner_id, request_id=request_id, kind=kind, body=body, withheld=withheld)
+    (delivery_id,) = await submit_all(db, keyring=keyring, callbacks=[callback], now=now)
     return delivery_id
+
+
+async def submit_all(
+    db: Connection, *, keyring: Keyring, callbacks: Sequence[Submitted], now: datetime
+) -> tuple[str, ...]:
+    """
+    Have bodies delivered to partners, if and when the caller's transaction commits; return the deliveries' ids.
+
+    Without an active endpoint they stay pending until there is one.
+    """
+    rows = [
+        store.Row(
+            delivery_id=ids.new_id("dlv"),
+            partner_id=one.partner_id,
+            request_id=one.request_id,
+            webhook_id=ids.new_id("msg"),
+            kind=one.kind,
+            sealed=keyring.seal(one.body, owner=one.partner_id, purpose=BODY),
+        )
+        for one in callbacks
+    ]
+    await store.insert_deliveries(db, rows, now=now)
+    at_once: dict[str, bool] = {}
+    for row, one in zip(rows, callbacks, strict=True):
+        if one.withheld:
+            again_at, gives_up_at = now + FIRST_PAUSE, now + GIVEN_UP_AFTER
+            await store.withhold(db, row.delivery_id, now=now, again_at=again_at, gives_up_at=gives_up_at)
+        at_once[one.partner_id] = at_once.get(one.partner_id, False) or not one.withheld
+    for partner_id in sorted(at_once):  # in one order, as each locks its job until the transaction ends
+        await wake(db, partner_id, after=None if at_once[partner_id] else FIRST_PAUSE)
+    return tuple(row.delivery_id for row in rows)
 
 
 # The endpoint
@@ -122,7 +137,7 @@ async def _test(
         sealed = await store.select_secrets(db, partner_id, now=now)
     if not sealed:
         raise SecretsMissing(f"{partner_id} has no secrets to sign callbacks with")
-    return await post_signed(
+    attempt, _ = await post_signed(
         sender,
         url,
         webhook_id=ids.new_id("msg"),
@@ -132,6 +147,7 @@ async def _test(
         request_id=None,
         now=now,
     )
+    return attempt
 
 
 async def test_endpoint(

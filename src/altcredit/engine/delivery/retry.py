@@ -32,15 +32,25 @@ def pause(tries: int, *, chance: float) -> timedelta:
     return max(ceiling * chance, SHORTEST_PAUSE)
 
 
-def after(status: int | None, *, tries: int, gives_up_at: datetime, now: datetime, chance: float) -> Next:
+def after(
+    status: int | None,
+    *,
+    tries: int,
+    gives_up_at: datetime,
+    now: datetime,
+    chance: float,
+    retry_after: float | None = None,
+) -> Next:
     """
     Judge an attempt: 2xx is delivered; after anything else another follows, the last one as the time is up.
 
     :param status: of the answer; None: none came.
     :param tries: since the delivery, or its replay, began, this one included.
+    :param retry_after: seconds for which the receiver asks to be left alone; at most an hour of it is granted.
     """
     if status is not None and 200 <= status < 300:
         return Next(state="delivered")
     if now >= gives_up_at:
         return Next(state="failed")
-    return Next(state="pending", at=min(now + pause(tries, chance=chance), gives_up_at))
+    asked = min(timedelta(seconds=retry_after or 0.0), LONGEST_PAUSE)
+    return Next(state="pending", at=min(now + max(pause(tries, chance=chance), asked), gives_up_at))

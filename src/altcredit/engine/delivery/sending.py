@@ -7,11 +7,9 @@ or running: whoever makes something due queues one, and a drain that ends with s
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from random import SystemRandom
-
-import msgspec
 
 from altcredit.engine import audit
 from altcredit.engine.delivery import retry, store
@@ -22,6 +20,7 @@ from altcredit.runtime.db import Connection, Database
 from altcredit.runtime.destinations import NotSent
 from altcredit.runtime.http import Sender
 from altcredit.runtime.keys import Keyring
+from altcredit.runtime.shared import Shared
 
 AT_ONCE = 8  # callbacks under way to one partner
 LEASE = timedelta(seconds=30)  # twice the time of an exchange
@@ -107,13 +106,30 @@ async def _some(running: set[asyncio.Task[bool]]) -> tuple[set[asyncio.Task[bool
     return await asyncio.wait(running, timeout=_GATHERED_SECONDS)
 
 
-class _Sending(msgspec.Struct, frozen=True, kw_only=True):
-    database: Database
-    keyring: Keyring
-    partner_id: str
-    sender: Sender
-    clock: Clock
-    chance: Callable[[], float]
+class _Sending:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        keyring: Keyring,
+        partner_id: str,
+        sender: Sender,
+        clock: Clock,
+        chance: Callable[[], float],
+    ) -> None:
+        self.database = database
+        self.keyring = keyring
+        self.partner_id = partner_id
+        self.sender = sender
+        self.clock = clock
+        self.chance = chance
+        self.record: Shared[str, store.Ended, None] = Shared(self.record_all)
+
+    async def record_all(self, ended: Sequence[store.Ended]) -> dict[str, None]:
+        """Record attempts by one statement."""
+        async with self.database.reads.acquire() as db:
+            await store.record(db, self.partner_id, ended, now=self.clock())
+        return {}
 
     async def claim(self) -> store.Claim | None:
         """Lease what may be sent now, by one statement."""
@@ -143,7 +159,7 @@ class _Sending(msgspec.Struct, frozen=True, kw_only=True):
     async def send(self, claimed: store.Claimed, endpoint: Endpoint, keys: list[SigningKey]) -> bool:
         """Make one attempt and record it; tell whether the callback arrived."""
         body = self.keyring.unseal(claimed.sealed, owner=self.partner_id, purpose=BODY)
-        attempt = await post_signed(
+        attempt, wait = await post_signed(
             self.sender,
             endpoint.url,
             webhook_id=claimed.webhook_id,
@@ -155,23 +171,26 @@ class _Sending(msgspec.Struct, frozen=True, kw_only=True):
         )
         now = self.clock()
         then = retry.after(
-            attempt.status, tries=claimed.tries + 1, gives_up_at=claimed.gives_up_at, now=now, chance=self.chance()
+            attempt.status,
+            tries=claimed.tries + 1,
+            gives_up_at=claimed.gives_up_at,
+            now=now,
+            chance=self.chance(),
+            retry_after=wait,
         )
+        ended = store.Ended(delivery_id=claimed.delivery_id, url=endpoint.url, attempt=attempt, then=then)
         if attempt.status == _GONE:
-            await self.record_gone(claimed, endpoint, attempt, then, now)
+            await self.record_gone(ended, now)
         else:
-            async with self.database.reads.acquire() as db:  # one statement
-                await store.record(db, claimed.delivery_id, endpoint=endpoint, attempt=attempt, then=then, now=now)
+            await self.record(ended.delivery_id, ended)
         return attempt.is_success
 
-    async def record_gone(
-        self, claimed: store.Claimed, endpoint: Endpoint, attempt: Attempt, then: retry.Next, now: datetime
-    ) -> None:
+    async def record_gone(self, ended: store.Ended, now: datetime) -> None:
         """Disable the endpoint, unless the partner has moved to another one meanwhile; what is pending stays so."""
         reason = f"the receiver answered {_GONE}"
         async with self.database.transaction() as db:
-            await store.record(db, claimed.delivery_id, endpoint=endpoint, attempt=attempt, then=then, now=now)
-            if await store.disable_endpoint(db, self.partner_id, reason=reason, url=endpoint.url, now=now):
+            await store.record(db, self.partner_id, [ended], now=now)
+            if await store.disable_endpoint(db, self.partner_id, reason=reason, url=ended.url, now=now):
                 await audit.append(
                     db,
                     actor="system:delivery",
@@ -210,8 +229,12 @@ async def post_signed(
     partner_id: str,
     request_id: str | None,
     now: datetime,
-) -> Attempt:
-    """Send one signed callback; never raises for what the receiver does."""
+) -> tuple[Attempt, float | None]:
+    """
+    Send one signed callback; never raises for what the receiver does.
+
+    With the attempt come the seconds for which the receiver asks to be left alone, None: it does not.
+    """
     headers = {
         "Content-Type": "application/json",
         "User-Agent": USER_AGENT,
@@ -219,15 +242,16 @@ async def post_signed(
     }
     if request_id is not None:
         headers["X-Guard-Request-Id"] = request_id
-    status, problem, answer = None, None, b""
+    status, problem, answer, wait = None, None, b"", None
     began = time.perf_counter()
     try:
         answered = await sender.post(url, body=body, headers=headers, pool=partner_id)
-        status, answer = answered.status, answered.body
+        status, answer, wait = answered.status, answered.body, answered.retry_after
         outcome = "delivered" if 200 <= status < 300 else "refused"
     except NotSent as not_sent:
         problem, outcome = str(not_sent), not_sent.cause
     seconds = time.perf_counter() - began
     telemetry.CALLBACKS.labels(outcome).inc()
     telemetry.CALLBACK_SECONDS.observe(seconds)
-    return Attempt(at=now, status=status, latency_ms=round(seconds * 1000), problem=problem, answer=shown(answer))
+    latency = round(seconds * 1000)
+    return Attempt(at=now, status=status, latency_ms=latency, problem=problem, answer=shown(answer)), wait

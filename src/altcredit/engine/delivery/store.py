@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -49,9 +50,10 @@ FROM (SELECT secret_id AS live, row_number() OVER (PARTITION BY kind ORDER BY cr
 WHERE secret_id = live
 """
 
-INSERT_DELIVERY = """
+INSERT_DELIVERIES = """
 INSERT INTO delivery (delivery_id, partner_id, request_id, webhook_id, kind, sealed, state, created_at, next_attempt_at)
-VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $7)
+SELECT *, 'pending', $7, $7
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[])
 """
 WITHHOLD = """
 WITH done AS (
@@ -101,27 +103,36 @@ SELECT endpoint.*, claimed.*, (
           WHERE partner_id = $1 AND (revoked_at IS NULL OR revoked_at > $2) ORDER BY secret_id) AS keys
 FROM endpoint LEFT JOIN claimed ON true
 """
-# A partner that has been failing for a while is left alone, between attempts, for a tenth of that time, at most a
-# minute: however many callbacks wait for the dead, they take little of a worker's time. $11: now.
+# Several attempts at one partner, in the order in which they ended. How the endpoint does is what the last
+# of them says. A partner that has been failing for a while is left alone, between attempts, for a tenth of that time,
+# at most a minute: however many callbacks wait for the dead, they take little of a worker's time. $11: now.
 # A sender that was held up past its lease may report late: what arrived has arrived, and what is settled stays so.
 RECORD = """
-WITH done AS (
-    UPDATE delivery SET
+WITH ended AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::int[], $6::text[],
+                         $7::int[], $8::text[], $9::text[])
+        WITH ORDINALITY AS n (delivery_id, state, next_at, at, status, problem, latency_ms, answer, url, place)
+), done AS (
+    UPDATE delivery d SET
         attempts = attempts + 1, tries = tries + 1, leased_until = NULL,
-        state = CASE WHEN $2 = 'delivered' OR state = 'pending' THEN $2 ELSE state END,
-        next_attempt_at = CASE WHEN $2 = 'pending' AND state = 'pending' THEN $3::timestamptz END,
-        delivered_at = CASE WHEN $2 = 'delivered' THEN coalesce(delivered_at, $4::timestamptz) ELSE delivered_at END
-    WHERE delivery_id = $1 RETURNING attempts
+        state = CASE WHEN n.state = 'delivered' OR d.state = 'pending' THEN n.state ELSE d.state END,
+        next_attempt_at = CASE WHEN n.state = 'pending' AND d.state = 'pending' THEN n.next_at END,
+        delivered_at = CASE WHEN n.state = 'delivered' THEN coalesce(delivered_at, n.at) ELSE delivered_at END
+    FROM ended n WHERE d.delivery_id = n.delivery_id RETURNING d.delivery_id, attempts
+), last AS (
+    SELECT state, at, url FROM ended ORDER BY place DESC LIMIT 1
 ), health AS (
     UPDATE callback_endpoint SET
-        failing_since = CASE WHEN $2 <> 'delivered' THEN coalesce(failing_since, $4::timestamptz) END,
-        resumes_at = CASE WHEN $2 <> 'delivered' THEN $11::timestamptz + least(
+        failing_since = CASE WHEN last.state <> 'delivered' THEN coalesce(failing_since, last.at) END,
+        resumes_at = CASE WHEN last.state <> 'delivered' THEN $11::timestamptz + least(
             ($11::timestamptz - coalesce(failing_since, $11)) / 10, interval '1 minute'
         ) END
-    WHERE partner_id = $5 AND url = $6 AND ($2 <> 'delivered' OR failing_since IS NOT NULL)
+    FROM last
+    WHERE partner_id = $10 AND callback_endpoint.url = last.url
+      AND (last.state <> 'delivered' OR failing_since IS NOT NULL)
 )
 INSERT INTO delivery_attempt (delivery_id, number, at, status, problem, latency_ms, answer)
-SELECT $1, attempts, $4, $7, $8, $9, $10 FROM done
+SELECT delivery_id, attempts, at, status, problem, latency_ms, answer FROM done JOIN ended USING (delivery_id)
 """
 # $1: overdue since before then; behind a partner that was left alone, or is being sent to, it rightly waits.
 SELECT_OVERDUE = """
@@ -175,6 +186,17 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
     sealed: bytes
 
 
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A new delivery."""
+
+    delivery_id: str
+    partner_id: str
+    request_id: str
+    webhook_id: str
+    kind: Kind
+    sealed: bytes
+
+
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """A delivery that is ours to send until its lease ends; ``tries`` are those before."""
 
@@ -186,6 +208,15 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     gives_up_at: datetime
 
 
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that was made at a URL, and what follows from it."""
+
+    delivery_id: str
+    url: str
+    attempt: Attempt
+    then: Next
+
+
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """What was claimed, when the first of the rest is due, and when the first lease of somebody else ends."""
 
@@ -194,6 +225,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: tuple[Claimed, ...]
     due_at: datetime | None
     lease_ends_at: datetime | None
+
+
+_ROW = Row.__struct_fields__
+_ATTEMPT = ("at", "status", "problem", "latency_ms", "answer")
 
 
 def _endpoint(row: Record) -> Endpoint:
@@ -245,18 +280,8 @@ async def end_secrets(db: Connection, partner_id: str, *, until: datetime, now: 
     await db.execute(END_SECRETS, partner_id, until, now)
 
 
-async def insert_delivery(
-    db: Connection,
-    *,
-    delivery_id: str,
-    partner_id: str,
-    request_id: str,
-    webhook_id: str,
-    kind: Kind,
-    sealed: bytes,
-    now: datetime,
-) -> None:
-    await db.execute(INSERT_DELIVERY, delivery_id, partner_id, request_id, webhook_id, kind, sealed, now)
+async def insert_deliveries(db: Connection, rows: Sequence[Row], *, now: datetime) -> None:
+    await db.execute(INSERT_DELIVERIES, *([getattr(row, name) for row in rows] for name in _ROW), now)
 
 
 async def withhold(
@@ -285,21 +310,15 @@ async def claim(
     )
 
 
-async def record(
-    db: Connection, delivery_id: str, *, endpoint: Endpoint, attempt: Attempt, then: Next, now: datetime
-) -> None:
+async def record(db: Connection, partner_id: str, ended: Sequence[Ended], *, now: datetime) -> None:
     await db.execute(
         RECORD,
-        delivery_id,
-        then.state,
-        then.at,
-        attempt.at,
-        endpoint.partner_id,
-        endpoint.url,
-        attempt.status,
-        attempt.problem,
-        attempt.latency_ms,
-        attempt.answer,
+        [one.delivery_id for one in ended],
+        [one.then.state for one in ended],
+        [one.then.at for one in ended],
+        *([getattr(one.attempt, name) for one in ended] for name in _ATTEMPT),
+        [one.url for one in ended],
+        partner_id,
         now,
     )
 

@@ -8,7 +8,7 @@ from altcredit.engine.sources.deployment import DeploymentInvalid, Terms
 from altcredit.engine.sources.device_phone import DevicePhone
 from altcredit.engine.sources.negative_bureau import NegativeBureau
 from altcredit.engine.sources.open_finance import OpenFinance
-from altcredit.engine.sources.operations import KEPT_FOR, ask, cost_by_source, purge_answers, queries
+from altcredit.engine.sources.operations import KEPT_FOR, ask, cost_by_source, purge_answers, queries, supersede_failed
 from altcredit.engine.sources.positive_registry import History, PositiveRegistry
 from altcredit.engine.sources.query import Finding, Query, SourceCost
 from altcredit.engine.sources.registration import Registration
@@ -44,4 +44,5 @@ __all__ = [
     "cost_by_source",
     "purge_answers",
     "queries",
+    "supersede_failed",
 ]

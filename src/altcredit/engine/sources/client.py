@@ -13,8 +13,8 @@ from altcredit.engine.sources import deployment, reading, wire
 from altcredit.engine.sources.breaker import Breaker, State
 from altcredit.engine.sources.catalogue import SOURCES
 from altcredit.engine.sources.deployment import Terms
-from altcredit.engine.sources.shared import Writes
 from altcredit.engine.sources.source import Source, Subject
+from altcredit.engine.sources.writes import Writes
 from altcredit.runtime import log
 from altcredit.runtime.db import Database
 from altcredit.runtime.settings import Settings
@@ -30,15 +30,22 @@ OPEN = Gauge("altcredit_source_breaker_open", "1 while a source is left alone be
 
 BACKOFF_SECONDS = 0.1  # before the second try; doubled for each further one, times 0.5 to 1.5
 _AGAIN = frozenset({408, 425, 429})
+_NOT_DONE = 503  # by the interface; after any other 5xx, a gateway's above all, the work may have been done
 
 Exchange = Callable[[bytes], Awaitable[wire.Reply]]
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one question. ``charged``: the source answered, and so it will charge."""
+    """
+    What became of one question.
+
+    ``charged``: the source answered, and so it will charge. ``in_doubt``: no answer came, but the source may have done
+    the work, and may charge. ``patience``: it asked to be asked later.
+    """
 
     answer: Any = None
     charged: bool = False
+    in_doubt: bool = False
     tries: int = 0
     problem: str | None = None
     patience: bool = False
@@ -128,18 +135,16 @@ class Client:
         )
 
     async def _tried(self, request: bytes, *, deadline: float) -> Outcome:
-        outcome = Outcome()
+        outcome = Outcome(patience=True, problem="it asked for patience")
         failures = tries = 0
-        pause = 0.0
-        while failures <= self.terms.retries:
-            if not await self._waited(pause, deadline):
-                break
+        pause, in_doubt = 0.0, False
+        while pause >= 0 and failures <= self.terms.retries and await self._waited(pause, deadline):
             tries += 1
             outcome, pause = await self._once(request, tries, deadline)
-            if pause < 0:
-                return outcome
             failures += not outcome.patience
-        return outcome if outcome.problem else Outcome(tries=tries, patience=True, problem="it asked for patience")
+            in_doubt = in_doubt or outcome.in_doubt
+        # What an earlier try left in doubt, a later one clears up by an answer alone: all had the same key.
+        return msgspec.structs.replace(outcome, in_doubt=in_doubt and not outcome.charged)
 
     async def _waited(self, pause: float, deadline: float) -> bool:
         """Wait for as long as it takes until the source may be asked; tell whether that is before the deadline."""
@@ -157,9 +162,10 @@ class Client:
             async with asyncio.timeout_at(deadline):
                 reply = await self._exchange(request)
         except TimeoutError:
-            return Outcome(tries=tries, problem=f"no answer within {self._budget:g} s"), -1
+            return Outcome(tries=tries, in_doubt=True, problem=f"no answer within {self._budget:g} s"), -1
         except wire.Broken as broken:
-            return Outcome(tries=tries, problem=str(broken)), self._backoff(tries) if broken.again else -1
+            outcome = Outcome(tries=tries, in_doubt=broken.reached, problem=str(broken))
+            return outcome, self._backoff(tries) if broken.again else -1
         if reply.status >= 500 or reply.status in _AGAIN:
             return self._put_off(reply, tries)
         return self._read(reply, tries), -1
@@ -169,7 +175,8 @@ class Client:
         patience = reply.status == 429
         if patience:
             self._resume = max(self._resume, asyncio.get_running_loop().time() + (reply.retry_after or 0.0))
-        return Outcome(tries=tries, problem=f"status {reply.status}", patience=patience), pause
+        in_doubt = reply.status >= 500 and reply.status != _NOT_DONE
+        return Outcome(tries=tries, in_doubt=in_doubt, problem=f"status {reply.status}", patience=patience), pause
 
     def _backoff(self, tries: int) -> float:
         return float(BACKOFF_SECONDS * 2 ** (tries - 1) * (0.5 + self._random()))

@@ -9,7 +9,7 @@ import msgspec
 from altcredit.engine.sources import store
 from altcredit.engine.sources.catalogue import SOURCES
 from altcredit.engine.sources.client import Client, Clients, Outcome, authorisation
-from altcredit.engine.sources.query import Closing, Finding, Kept, Opening, Query, SourceCost
+from altcredit.engine.sources.query import Closing, Finding, Kept, Looking, Opening, Query, SourceCost
 from altcredit.engine.sources.source import Source, Subject
 from altcredit.runtime import ids
 from altcredit.runtime.db import Connection, Database
@@ -58,14 +58,15 @@ class _Wave:
         return findings
 
     async def _known(self, hashes: dict[str, bytes]) -> list[Kept]:
-        return await store.known(
-            self.database.reads,
+        looking = Looking(
             request_id=self.request_id,
-            names=list(hashes),
             partner_id=self.partner_id,
-            question_hashes=list(hashes.values()),
+            question_hashes=tuple(hashes.values()),
             now=self.clock(),
         )
+        found = await self.clients.writes(self.database).known(looking, looking)
+        assert found is not None
+        return [row for row in found if row.source in hashes]
 
     def _is_settled(self, row: Kept) -> bool:
         return row.request_id == self.request_id and row.state != "asked"
@@ -126,7 +127,7 @@ class _Wave:
 
     async def _asked(self, query_id: str, client: Client, in_doubt: bool) -> Finding:
         outcome = await client.ask(query_id, self.subject)
-        closing = self._closing(query_id, client, outcome)
+        closing = self._closing(query_id, client, outcome, in_doubt=in_doubt or outcome.in_doubt)
         if not await self.clients.writes(self.database).close(query_id, closing):
             # Another run of this application was faster: its answer is the one that counts.
             rows = await self._known({client.source.name: b""})
@@ -135,11 +136,11 @@ class _Wave:
             state="answered" if outcome.problem is None else "failed",
             answer=outcome.answer,
             price_centavos=closing.price_centavos,
-            in_doubt=in_doubt,
+            in_doubt=closing.in_doubt,
             problem=outcome.problem,
         )
 
-    def _closing(self, query_id: str, client: Client, outcome: Outcome) -> Closing:
+    def _closing(self, query_id: str, client: Client, outcome: Outcome, *, in_doubt: bool) -> Closing:
         terms, now = client.terms, self.clock()
         answered = outcome.problem is None
         assert terms.price_centavos is not None
@@ -148,7 +149,8 @@ class _Wave:
         return Closing(
             query_id=query_id,
             state="answered" if answered else "failed",
-            price_centavos=terms.price_centavos if outcome.charged else 0,
+            price_centavos=terms.price_centavos if outcome.charged or in_doubt else 0,
+            in_doubt=in_doubt,
             tries=outcome.tries,
             problem=outcome.problem,
             finished_at=now,
@@ -201,6 +203,16 @@ def _obstacle(clients: Clients, subject: Subject, name: str) -> str | None:
         return "not configured"
     needs = SOURCES[name].needs
     return f"needs the authorisation {needs}" if needs and needs not in subject.authorisations else None
+
+
+async def supersede_failed(db: Connection, *, request_id: str, now: datetime) -> list[str]:
+    """
+    Make way for an application's failed questions to be put anew, under new keys; return their sources.
+
+    Only what is known to have failed, and costs nothing, is asked twice. What the source may have worked on stays as it
+    is (in doubt), as does an answer that could not be read: both may be on its bill already.
+    """
+    return await store.supersede(db, request_id, now=now)
 
 
 async def queries(db: Connection, *, request_id: str) -> list[Query]:

@@ -12,9 +12,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """
     What an application has of one source.
 
-    ``copied``: a valid answer of an earlier application was used, at no price. ``in_doubt``: the process ended between
-    question and answer, and the question was put again under the same idempotency key. ``problem`` says why there is
-    no answer and holds nothing personal.
+    ``copied``: a valid answer of an earlier application was used, at no price. ``in_doubt``: the source may have been
+    reached without its answer having reached us. Where the question was put again under its key and answered, it was
+    paid once; where it failed, ``price_centavos`` is what the source may bill. ``problem`` says why there is no answer
+    and holds nothing personal.
     """
 
     state: Literal["answered", "failed", "not_asked"]
@@ -23,6 +24,20 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     copied: bool = False
     in_doubt: bool = False
     problem: str | None = None
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether its price may be billed or not: the source may have done the work, and no answer came of it."""
+        return self.in_doubt and self.state == "failed"
+
+
+class Looking(msgspec.Struct, frozen=True, kw_only=True):
+    """What an application wants to know of its own questions, and of the same ones that others put."""
+
+    request_id: str
+    partner_id: str
+    question_hashes: tuple[bytes, ...]
+    now: datetime
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +61,7 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True):
     query_id: str
     state: State
     price_centavos: int
+    in_doubt: bool
     tries: int
     problem: str | None
     finished_at: datetime
@@ -81,6 +97,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None
     asked_at: datetime
     finished_at: datetime | None
+    superseded_at: datetime | None
+    """When a person had a question that had failed put anew: another one has taken its place."""
 
 
 class SourceCost(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,3 +113,6 @@ class SourceCost(msgspec.Struct, frozen=True, kw_only=True):
     retries: int
     """Calls beyond the first of each question."""
     cost_centavos: int
+    """What was answered, and so is billed."""
+    in_doubt_centavos: int
+    """What may be billed beside that: failed questions that the source may have worked on."""

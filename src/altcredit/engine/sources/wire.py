@@ -7,11 +7,14 @@ seven times an application (docs/decisions/0009-source-client.md).
 
 import asyncio
 import ssl
+from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 
 import msgspec
 
-from altcredit.runtime.wire import Connection, Idle
+from altcredit.runtime import clock
+from altcredit.runtime.wire import Idle, Patient
 
 ANSWER_BYTES = 256 * 1024  # of an answer, head included
 HEADER_BYTES = 32 * 1024
@@ -21,11 +24,16 @@ _BODILESS = (204, 304)
 
 
 class Broken(Exception):
-    """No usable HTTP answer came; the message says why in words of ours. ``again``: another try may help."""
+    """
+    No usable HTTP answer came; the message says why in words of ours.
 
-    def __init__(self, problem: str, *, again: bool = True) -> None:
+    ``again``: another try may help. ``reached``: the source may have the question, and may have done what it asks for.
+    """
+
+    def __init__(self, problem: str, *, again: bool = True, reached: bool = True) -> None:
         super().__init__(problem)
         self.again = again
+        self.reached = reached
 
 
 class _Stale(Broken):
@@ -40,28 +48,24 @@ class Reply(msgspec.Struct, frozen=True):
     retry_after: float | None = None
 
 
-class _Source(Connection):
+class _Source(Patient):
     """A connection to a source: what the head of its answer says besides the status."""
 
     measured = False  # the answer says where it ends
     compressed = False
-    retry_after: float | None = None
 
     def on_message_begin(self) -> None:
-        if self.end is not None:
-            super().on_message_begin()
-            return
-        self.measured = self.compressed = False
-        self.retry_after = None
+        super().on_message_begin()
+        if self.end is None:
+            self.measured = self.compressed = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.end is not None:
             return
+        super().on_header(name, value)
         name = name.lower()
         if name in (b"content-length", b"transfer-encoding"):
             self.measured = True
-        elif name == b"retry-after" and value.isdigit() and len(value) < 6:
-            self.retry_after = float(value)
         elif name == b"content-encoding" and value.lower() != b"identity":
             self.compressed = True
 
@@ -75,10 +79,14 @@ class _Source(Connection):
 class Pool:
     """Connections to one address. How many are open at once is the caller's to bound."""
 
-    def __init__(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, host: str, port: int, context: ssl.SSLContext | None, *, clock: Callable[[], datetime] = clock.now
+    ) -> None:
+        """``clock`` serves answers that name a date to come back and not the date they were sent."""
         self._host = host
         self._port = port
         self._context = context
+        self._clock = clock
         self._idle: Idle[_Source] = Idle(seconds=IDLE_SECONDS)
         self._open: set[_Source] = set()
 
@@ -107,9 +115,9 @@ class Pool:
                 server_hostname=name,
             )
         except ssl.SSLError as error:
-            raise Broken(f"no TLS connection ({error.reason})") from error
+            raise Broken(f"no TLS connection ({error.reason})", reached=False) from error
         except OSError as error:
-            raise Broken(f"no connection ({type(error).__name__})") from error
+            raise Broken(f"no connection ({type(error).__name__})", reached=False) from error
         self._open.add(connection)
         connection.closed.add_done_callback(lambda _: self._open.discard(connection))
         return connection
@@ -117,7 +125,7 @@ class Pool:
     async def _on(self, connection: _Source, request: bytes) -> Reply:
         try:
             await connection.exchange(request)
-            return _reply(connection)
+            return _reply(connection, now=self._clock())
         finally:
             self._idle.give(None, connection)
 
@@ -134,7 +142,7 @@ class Pool:
                     connection.transport.abort()
 
 
-def _reply(came: _Source) -> Reply:
+def _reply(came: _Source, *, now: datetime) -> Reply:
     """Return the answer that came on a connection. Raises Broken: it is none, or none that can be used."""
     if came.heard > ANSWER_BYTES:
         raise Broken(f"its answer is larger than {ANSWER_BYTES // 1024} KB", again=False)
@@ -146,7 +154,7 @@ def _reply(came: _Source) -> Reply:
         raise Broken("it hung up amid its answer") if came.heard else _Stale("it hung up without an answer")
     if came.compressed:
         raise Broken("its answer is compressed, which was not asked for", again=False)
-    return Reply(came.status, came.body, came.retry_after)
+    return Reply(came.status, came.body, came.retry_after(now=now))
 
 
 def head(target: str, authority: str, headers: tuple[tuple[str, str], ...]) -> bytes:

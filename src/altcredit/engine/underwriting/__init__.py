@@ -16,31 +16,28 @@ from altcredit.engine.underwriting.decision import Decision, Outcome, decide, in
 from altcredit.engine.underwriting.feature import Feature
 from altcredit.engine.underwriting.funnel import Screening, draw_of, knocked_out_by, screen
 from altcredit.engine.underwriting.limit import Limit, limit_of
-from altcredit.engine.underwriting.operations import (
-    Case,
+from altcredit.engine.underwriting.operations import accept, begin, conclude, fail, fail_overdue, find, report_on
+from altcredit.engine.underwriting.policy import POLICY, Policy, PolicyInvalid, policy_from, policy_of
+from altcredit.engine.underwriting.reasons import CODES, Reason, ReasonCode
+from altcredit.engine.underwriting.report import Estimated, Funnel, Row, UnderwritingReport, summarise
+from altcredit.engine.underwriting.reviews import (
     NotReviewable,
+    ReviewUnknown,
+    VerdictImpossible,
+    ask_review,
+    decide_review,
+    open_reviews,
+)
+from altcredit.engine.underwriting.sandbox import PUBLISHED, Rehearsal, examples, rehearsal, rehearsed
+from altcredit.engine.underwriting.standing import (
+    Case,
+    Conclusion,
     OpenReview,
     RequestUnknown,
     Review,
-    ReviewUnknown,
     Standing,
     Verdict,
-    VerdictImpossible,
-    accept,
-    ask_review,
-    begin,
-    conclude,
-    decide_review,
-    fail,
-    fail_overdue,
-    find,
-    open_reviews,
-    report_on,
 )
-from altcredit.engine.underwriting.policy import POLICY, Policy, PolicyInvalid, policy_from
-from altcredit.engine.underwriting.reasons import CODES, Reason, ReasonCode
-from altcredit.engine.underwriting.report import Estimated, Funnel, Row, UnderwritingReport, summarise
-from altcredit.engine.underwriting.sandbox import PUBLISHED, Rehearsal, examples, rehearsal, rehearsed
 
 __all__ = [
     "CATALOGUE",
@@ -54,6 +51,7 @@ __all__ = [
     "Authorizations",
     "Callback",
     "Case",
+    "Conclusion",
     "Contact",
     "Decision",
     "Estimated",
@@ -98,6 +96,7 @@ __all__ = [
     "limit_of",
     "open_reviews",
     "policy_from",
+    "policy_of",
     "rehearsal",
     "rehearsed",
     "report_on",

@@ -1,8 +1,12 @@
 """The published answer, byte for byte (GUARD API, Response; contract U5, U6)."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
+
+from altcredit.engine.underwriting.decision import NONE
 
 
 class CallbackResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -60,4 +64,18 @@ def body(
             response=response,
             outcome="failed" if failed else None,
         )
+    )
+
+
+def of_row(row: Mapping[str, Any], *, finished_at: datetime, failed: bool = False) -> bytes:
+    """Return the callback's JSON for an application as the table has it; without a PD all three are -1."""
+    return body(
+        customer_uuid=row["customer_uuid"],
+        started_at=row["started_at"] or row["accepted_at"],
+        finished_at=finished_at,
+        cost_saving=row["cost_saving"],
+        score=row.get("pd", NONE),
+        risk_band=row.get("risk_band", NONE),
+        limit_brl=row.get("limit_brl", NONE),
+        failed=failed,
     )

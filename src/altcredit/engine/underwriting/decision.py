@@ -50,6 +50,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     model_sha256: str | None
     expert_only: bool
     policy_version: str
+    policy_sha256: str
+    """Of the policy file, as it was read."""
     inputs_sha256: str
     """Over the features, as JSON with sorted keys."""
 
@@ -96,6 +98,7 @@ def decide(
         model_sha256=None,
         expert_only=False,
         policy_version=policy.version,
+        policy_sha256=policy.sha256,
         inputs_sha256=inputs_sha256(features),
     )
     if screening is not None and not screening.passed:

@@ -1,12 +1,16 @@
 """The policy file: every value that a lender of record may choose, with a version that each decision records."""
 
+import hashlib
 import itertools
+from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
 from altcredit.runtime.refusal import Refusal
+from altcredit.runtime.settings import Settings
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Probability = Annotated[float, msgspec.Meta(gt=0, lt=1)]
@@ -63,7 +67,11 @@ class Economics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole policy; ``policy.toml`` beside this module says what each value means."""
+    """
+    The whole policy; ``policy.toml`` beside this module says what each value means.
+
+    ``sha256`` is that of the file, 64 hex digits: the version is the operator's word, this is what was in force.
+    """
 
     version: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     bands: BandPolicy
@@ -71,6 +79,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     funnel: FunnelPolicy
     review: ReviewPolicy
     economics: Economics
+    sha256: str = ""
 
 
 def policy_from(text: str) -> Policy:
@@ -83,6 +92,8 @@ def policy_from(text: str) -> Policy:
         policy = msgspec.toml.decode(text, type=Policy)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PolicyInvalid(f"Underwriting policy: {error}") from error
+    if policy.sha256:
+        raise PolicyInvalid("Underwriting policy: sha256 is not for the file to say")
     edges, shares = policy.bands.edges, policy.limit.income_share
     if any(right <= left for left, right in itertools.pairwise(edges)):
         raise PolicyInvalid("Underwriting policy: the bands' edges must rise")
@@ -92,7 +103,29 @@ def policy_from(text: str) -> Policy:
         raise PolicyInvalid("Underwriting policy: a worse band must not get a larger share of income than a better one")
     if policy.limit.floor_brl % policy.limit.step_brl:
         raise PolicyInvalid("Underwriting policy: limit.floor_brl must be a multiple of limit.step_brl")
-    return policy
+    return msgspec.structs.replace(policy, sha256=hashlib.sha256(text.encode()).hexdigest())
 
 
 POLICY = policy_from(files("altcredit.engine.underwriting").joinpath("policy.toml").read_text(encoding="utf-8"))
+
+
+def policy_of(settings: Settings) -> Policy:
+    """
+    Return the policy of this deployment: the operator's own file, or the one that comes with the product.
+
+    A process reads it once, at its start; a new one counts from the next start on.
+
+    :raises PolicyInvalid: naming the file, and the field.
+    """
+    return _read(settings.underwriting_policy) if settings.underwriting_policy else POLICY
+
+
+@lru_cache
+def _read(name: str) -> Policy:
+    path = Path(name).expanduser()
+    try:
+        return policy_from(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PolicyInvalid(f"{path}: cannot be read ({error.strerror})") from error
+    except (PolicyInvalid, UnicodeDecodeError) as error:
+        raise PolicyInvalid(f"{path}: {error}") from error

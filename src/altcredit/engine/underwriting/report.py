@@ -33,6 +33,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     risk_band: int | None = None
     limit_brl: int | None = None
     cost_centavos: int | None = None
+    in_doubt_centavos: int = 0
     cost_saving: bool = False
     decision: dict[str, Any] | None = None
 
@@ -114,6 +115,8 @@ class UnderwritingReport(msgspec.Struct, frozen=True, kw_only=True):
     models: dict[str, int]
     """Decisions by version of the full model."""
     cost_brl: float
+    in_doubt_brl: float
+    """What sources may bill beside the cost: questions that failed without a word, and may have been worked on."""
     cost_per_application_brl: float | None
     cost_per_approval_brl: float | None
     sources: tuple[SourceCost, ...]
@@ -146,6 +149,7 @@ def summarise(
         rejected_by=_counted(_said(row, "rejected_by") for row in finished),
         models=_counted(_said(row, "model_version") for row in finished),
         cost_brl=cost,
+        in_doubt_brl=sum(row.in_doubt_centavos for row in rows) / 100,
         cost_per_application_brl=cost / len(rows) if rows else None,
         cost_per_approval_brl=cost / len(approved) if approved else None,
         sources=tuple(sorted(uses, key=lambda use: -use.cost_centavos)),

@@ -116,6 +116,7 @@ def rehearsed(found: Rehearsal) -> Decision:
         model_sha256=None,
         expert_only=False,
         policy_version="sandbox",
+        policy_sha256="",
         inputs_sha256="",
     )
 

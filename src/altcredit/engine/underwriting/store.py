@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
+from altcredit.engine.underwriting.standing import Conclusion
 from altcredit.runtime.db import Connection, Reads, Record
 
 INSERT = """
@@ -14,22 +17,26 @@ VALUES ($1, $2, $3, $4, $5, $6, NOT $6, 'processing', $7)
 
 # One statement, committed by itself: a second run of the same job finds when the first one began.
 BEGIN = """
-UPDATE underwriting SET started_at = coalesce(started_at, $2) WHERE request_id = $1 AND status = 'processing'
+UPDATE underwriting SET started_at = coalesce(started_at, $2)
+WHERE request_id = ANY($1::text[]) AND status = 'processing'
 RETURNING request_id, partner_id, customer_uuid, sealed, cost_saving, asks_all, reassessed, started_at
 """
 
-# Whoever comes first decides; a job that was taken over after it had decided changes nothing. $7 counts what earlier
-# runs of the application paid, too: their answers are used again.
+# Whoever comes first decides; a job that was taken over after it had decided changes nothing. The cost counts what
+# earlier runs of the application paid, too: their answers are used again.
 CONCLUDE = """
-UPDATE underwriting SET status = 'finished', finished_at = $2, outcome = $3, pd = $4, risk_band = $5, limit_brl = $6,
-    cost_centavos = greatest(cost_centavos, $7), decision = $8::text::jsonb
-WHERE request_id = $1 AND status = 'processing' RETURNING true
+UPDATE underwriting u SET status = 'finished', finished_at = $1, outcome = n.outcome, pd = n.pd,
+    risk_band = n.risk_band, limit_brl = n.limit_brl, cost_centavos = greatest(u.cost_centavos, n.cost),
+    in_doubt_centavos = greatest(u.in_doubt_centavos, n.in_doubt), decision = n.decision::jsonb
+FROM unnest($2::text[], $3::text[], $4::float8[], $5::int[], $6::int[], $7::int[], $8::int[], $9::text[])
+    AS n (request_id, outcome, pd, risk_band, limit_brl, cost, in_doubt, decision)
+WHERE u.request_id = n.request_id AND status = 'processing' RETURNING u.request_id
 """
 
 _COLUMNS = """
 u.request_id, u.partner_id, u.customer_uuid, u.cost_saving, u.status, u.accepted_at, u.started_at, u.finished_at,
-u.outcome, u.pd, u.risk_band, u.limit_brl, u.cost_centavos, u.decision::text AS decision, r.review_id, r.asked_at,
-r.due_at, r.decision AS review_decision, r.decided_at
+u.outcome, u.pd, u.risk_band, u.limit_brl, u.cost_centavos, u.in_doubt_centavos, u.decision::text AS decision,
+r.review_id, r.asked_at, r.due_at, r.decision AS review_decision, r.decided_at
 """
 FIND = f"""
 SELECT {_COLUMNS} FROM underwriting u
@@ -84,8 +91,8 @@ WHERE request_id = $1 AND status = 'finished' RETURNING true
 """
 
 REPORT = """
-SELECT request_id, accepted_at, started_at, finished_at, outcome, pd, risk_band, limit_brl, cost_centavos, cost_saving,
-       decision::text AS decision
+SELECT request_id, accepted_at, started_at, finished_at, outcome, pd, risk_band, limit_brl, cost_centavos,
+       in_doubt_centavos, cost_saving, decision::text AS decision
 FROM underwriting WHERE accepted_at >= $1 AND accepted_at < $2 AND status <> 'failed' ORDER BY accepted_at
 """
 
@@ -104,24 +111,26 @@ async def insert(
     await db.execute(INSERT, request_id, partner_id, customer_uuid, subject_hash, sealed, cost_saving, now)
 
 
-async def begin(reads: Reads, request_id: str, *, now: datetime) -> Record | None:
-    return await reads.fetchrow(BEGIN, request_id, now)
+async def begin(reads: Reads, request_ids: Sequence[str], *, now: datetime) -> list[Record]:
+    return await reads.fetch(BEGIN, request_ids, now)
 
 
-async def conclude(
-    db: Connection,
-    request_id: str,
-    *,
-    outcome: str,
-    pd: float | None,
-    risk_band: int | None,
-    limit_brl: int | None,
-    cost_centavos: int,
-    decision: str,
-    now: datetime,
-) -> bool:
-    done = await db.fetchval(CONCLUDE, request_id, now, outcome, pd, risk_band, limit_brl, cost_centavos, decision)
-    return bool(done)
+async def conclude(db: Connection, conclusions: Sequence[Conclusion], *, now: datetime) -> frozenset[str]:
+    """Return the ids of the applications that were undecided until now."""
+    decisions = [one.decision for one in conclusions]
+    rows = await db.fetch(
+        CONCLUDE,
+        now,
+        [one.case.request_id for one in conclusions],
+        [one.outcome for one in decisions],
+        [one.pd for one in decisions],
+        [None if one.pd is None else one.risk_band for one in decisions],
+        [None if one.pd is None else one.limit for one in decisions],
+        [one.cost_centavos for one in conclusions],
+        [one.in_doubt_centavos for one in conclusions],
+        [msgspec.json.encode(one).decode() for one in decisions],
+    )
+    return frozenset(row["request_id"] for row in rows)
 
 
 async def find(db: Connection, request_id: str, *, partner_id: str | None) -> Record | None:
