@@ -16,6 +16,7 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from altcredit.engine.retailers.events import RetailerLinked
 from altcredit.runtime import kafka, outbox
 from altcredit.runtime.db import Database
 from altcredit.runtime.outbox import Event
@@ -30,7 +31,7 @@ asyncio.run(kafka.relay(sys.argv[1], bootstrap=sys.argv[2], topic="altcredit.eve
 UNPUBLISHED = "SELECT count(*) FROM outbox WHERE published_at IS NULL"
 MANY = """
 INSERT INTO outbox (event_id, type, key, data, created_at)
-SELECT 'evt_' || n, 'score.updated', 'ret_' || n % 50, jsonb_build_object('n', n), now() FROM generate_series(1, $1) n
+SELECT 'evt_' || n, 'thing.happened', 'ret_' || n % 50, jsonb_build_object('n', n), now() FROM generate_series(1, $1) n
 """
 
 
@@ -115,17 +116,16 @@ async def test_an_event_arrives_as_a_cloud_event_in_binary_mode(database: Databa
     with broker(free_port()) as bootstrap:
         relays.start(bootstrap)
         async with database.transaction() as db:
-            event_id = await outbox.publish(
-                db, type="consent.granted", key="ret_1", data={"lenders": ["len_1"]}, now=NOW
-            )
+            event_id = await outbox.publish(db, RetailerLinked(retailer_id="ret_1"), now=NOW)
         (message,) = await asyncio.to_thread(consume, bootstrap, 1)
-        assert (message.key(), message.value()) == (b"ret_1", b'{"lenders":["len_1"]}')
+        assert (message.key(), message.value()) == (b"ret_1", b'{"retailer_id":"ret_1"}')
         assert dict(message.headers() or []) == {
             "ce_specversion": b"1.0",
             "ce_id": event_id.encode(),
-            "ce_type": b"consent.granted",
+            "ce_type": b"retailer.linked",
             "ce_source": b"altscore.in",
             "ce_time": b"2026-11-22T09:30:15.250000Z",
+            "ce_partitionkey": b"ret_1",
             "content-type": b"application/json",
         }
         await until(lambda: database.reads.fetchval("SELECT published_at IS NOT NULL FROM outbox"))

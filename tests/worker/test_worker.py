@@ -23,6 +23,7 @@ from altcredit.runtime.db import Database
 from altcredit.runtime.postgres import Server
 from altcredit.worker import HANDLERS, SCHEDULES
 from altcredit.worker.queue import InIndia
+from tests.happening import Happened
 from tests.worker.conftest import Fleet, until
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -175,7 +176,7 @@ async def test_a_reaction_follows_its_event_at_once(database: Database, fleet: F
     fleet.start()
     await fleet.ready()
     async with database.transaction() as db:
-        await outbox.publish(db, type="test.event", key="k", data={"n": 3}, now=NOW)
+        await outbox.publish(db, Happened(what="k", n=3), now=NOW)
     published = time.monotonic()
     await until(lambda: fleet.noted("note"))
     assert time.monotonic() - published < 4  # by polling it would be 5
@@ -231,7 +232,7 @@ async def test_kafka_being_away_holds_up_neither_jobs_nor_reactions(database: Da
         fleet.start(f"ALTCREDIT_KAFKA_BOOTSTRAP=127.0.0.1:{nobody.getsockname()[1]}")
         await fleet.ready()
         async with database.transaction() as db:
-            await outbox.publish(db, type="test.event", key="k", data={"n": 3}, now=NOW)
+            await outbox.publish(db, Happened(what="k", n=3), now=NOW)
         await until(lambda: fleet.noted("note"))
         assert await database.reads.fetchval("SELECT published_at IS NULL FROM outbox")
 

@@ -35,13 +35,18 @@ class KafkaAway(Exception):
 
 
 def cloud_event_headers(event: Event, *, source: str) -> list[tuple[str, str | bytes | None]]:
-    """Return the headers of the Kafka protocol binding for CloudEvents 1.0.2, section 3.2 (binary content mode)."""
+    """
+    Return the headers of the Kafka protocol binding for CloudEvents 1.0.2, section 3.2 (binary content mode).
+
+    ``partitionkey`` is the documented extension, which the binding makes the message's key (section 3.1).
+    """
     attributes = {
         "ce_specversion": "1.0",
         "ce_id": event.event_id,
         "ce_type": event.type,
         "ce_source": source,
         "ce_time": _rfc3339(event.created_at),
+        "ce_partitionkey": event.key,
         "content-type": "application/json",
     }
     return [(name, value.encode()) for name, value in attributes.items()]
