@@ -20,6 +20,7 @@ from altcredit.engine.retailers.events import RetailerLinked
 from altcredit.runtime import kafka, outbox
 from altcredit.runtime.db import Database
 from altcredit.runtime.outbox import Event
+from altcredit.runtime.settings import Settings
 
 NOW = datetime(2026, 11, 22, 9, 30, 15, 250000, tzinfo=UTC)
 TOPIC = "altcredit.events"
@@ -249,3 +250,14 @@ def test_properties_of_the_client_are_read_from_a_file(tmp_path: Path) -> None:
     file.write_text("# the broker's\nsecurity.protocol = SASL_SSL\n\nsasl.password=a=b\n")
     assert kafka.read_properties(str(file)) == {"security.protocol": "SASL_SSL", "sasl.password": "a=b"}
     assert kafka.read_properties("") == {}
+
+
+def test_what_cannot_be_used_is_refused_by_name_before_anything_starts(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.properties"
+    with pytest.raises(kafka.KafkaUnusable, match=r"missing\.properties cannot be read \(No such file"):
+        kafka.require_usable(Settings(kafka_bootstrap="127.0.0.1:1", kafka_properties=str(missing)))
+    wrong = tmp_path / "wrong.properties"
+    wrong.write_text("security.protocl=SSL\n")
+    with pytest.raises(kafka.KafkaUnusable, match=r"security\.protocl"):
+        kafka.require_usable(Settings(kafka_bootstrap="127.0.0.1:1", kafka_properties=str(wrong)))
+    kafka.require_usable(Settings(kafka_properties=str(missing)))  # without brokers nothing reads it

@@ -237,6 +237,13 @@ async def test_kafka_being_away_holds_up_neither_jobs_nor_reactions(database: Da
         assert await database.reads.fetchval("SELECT published_at IS NULL FROM outbox")
 
 
+async def test_a_worker_refuses_kafka_settings_that_it_could_never_use(fleet: Fleet) -> None:
+    worker = fleet.start("ALTCREDIT_KAFKA_BOOTSTRAP=127.0.0.1:1", "ALTCREDIT_KAFKA_PROPERTIES=/nowhere/at-all")
+    assert await asyncio.to_thread(worker.wait, 60) != 0
+    fleet.log.seek(0)
+    assert b"KafkaUnusable: ALTCREDIT_KAFKA_PROPERTIES: /nowhere/at-all cannot be read" in fleet.log.read()
+
+
 def test_a_schedule_goes_by_the_clock_in_india() -> None:
     parameters = ScheduleExecutorFactoryParameters(
         entrypoint=CronEntrypoint("altscore.nightly"),
