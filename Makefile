@@ -30,6 +30,7 @@ check: setup
 	$(BIN)/python -m tools.breaking spec/altscore.openapi.json <($(BIN)/altcredit openapi)
 	$(BIN)/python -m tools.breaking spec/guard.openapi.json <($(BIN)/altcredit openapi --product guard)
 	$(BIN)/python -m tools.breaking spec/admin.openapi.json <($(BIN)/altcredit openapi --product admin)
+	$(BIN)/python -m tools.breaking spec/events.json <($(BIN)/python -m tools.event_schemas)
 
 # A browser for the pages, what the identity providers that are not ours run on, and a hardware module in software.
 system:
@@ -53,6 +54,7 @@ spec: setup
 	$(BIN)/altcredit openapi > spec/altscore.openapi.json
 	$(BIN)/altcredit openapi --product guard > spec/guard.openapi.json
 	$(BIN)/altcredit openapi --product admin > spec/admin.openapi.json
+	$(BIN)/python -m tools.event_schemas > spec/events.json
 
 docs: setup
 	$(BIN)/python -m tools.settings_table > docs/settings.md

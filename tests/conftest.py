@@ -1,4 +1,8 @@
-"""One real PostgreSQL server a test run; every test that asks for ``database`` gets a fresh, migrated database."""
+"""
+One real PostgreSQL server a test run; every test that asks for ``database`` gets a fresh, migrated database.
+
+Whatever events a test leaves in its database must be as spec/events.json says.
+"""
 
 import asyncio
 import shutil
@@ -13,6 +17,7 @@ import pytest
 from altcredit.runtime import schema
 from altcredit.runtime.db import Database
 from altcredit.runtime.postgres import Server
+from tests.happening import require_conforming
 
 
 def at(dsn: str, name: str) -> str:
@@ -47,12 +52,13 @@ _counter = iter(range(1_000_000))
 
 @asynccontextmanager
 async def new_database(server: str) -> AsyncIterator[str]:
-    """Make a migrated database, lend its address, and drop it."""
+    """Make a migrated database, lend its address, see that the events in it conform, and drop it."""
     name = f"test_{next(_counter)}"
     connection = await asyncpg.connect(server)
     await connection.execute(f"CREATE DATABASE {name} TEMPLATE template_altcredit STRATEGY FILE_COPY")
     try:
         yield at(server, name)
+        await require_conforming(at(server, name))
     finally:
         await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await connection.close()

@@ -1,9 +1,10 @@
 """
-What a new OpenAPI document breaks for those who use the old one (API-ALTSCORE-001, section 10).
+What a new document of an API or of events breaks for those who use the old one (API-ALTSCORE-001, section 10).
 
 Breaking: an endpoint, method or answer field removed; a field's type changed; a request field or parameter newly
 required; an authentication scheme changed; a published limit reduced; a callback, a header of one, or a field of its
-body removed, or its type changed. Additions are not. Run it as
+body removed, or its type changed; a type of event or a field of one removed, its type or its key changed. Additions are
+not. Run it as
 ``python -m tools.breaking OLD NEW``: it prints one line a break and exits with 1 if there is any.
 """
 
@@ -18,8 +19,8 @@ Json = dict[str, Any]
 
 def breaks(old: Json, new: Json) -> list[str]:
     """Return one sentence for each break, none when ``new`` may replace ``old`` in place."""
-    found: list[str] = []
-    for path, methods in old["paths"].items():
+    found = list(_events(old.get("$defs", {}), new.get("$defs", {})))
+    for path, methods in old.get("paths", {}).items():
         for method, before in methods.items():
             where = f"{method.upper()} {path}"
             after = new["paths"].get(path, {}).get(method)
@@ -45,6 +46,18 @@ def _operation(before: Json, after: Json, old: Json, new: Json) -> Iterator[str]
                 yield f"answer {status} removed"
                 continue
             yield from _answer(_schema(response), _schema(after["responses"][status]), old, new, f"answer {status}", ())
+
+
+def _events(old: Json, new: Json) -> Iterator[str]:
+    """Who consumes events relies on what they say as a client relies on an answer."""
+    for name, before in old.items():
+        after = new.get(name)
+        if after is None:
+            yield f"event {name} removed"
+            continue
+        if before["x-key"] != after["x-key"]:
+            yield f"event {name} changed its key"
+        yield from _answer(before, after, old, new, f"event {name}", ())
 
 
 def _alternatives(operation: Json, document: Json) -> set[str]:

@@ -37,7 +37,7 @@ async def event_gave_up(database: Database) -> None:
     async with database.transaction() as db:
         await db.execute(
             "INSERT INTO outbox (event_id, type, key, data, created_at, attempts, problem)"
-            " VALUES ('evt_1', 'batch.accepted', 'dist_1', '{}', now(), 10, 'ValueError: no')"
+            " VALUES ('evt_1', 'thing.happened', 'dist_1', '{}', now(), 10, 'ValueError: no')"
         )
 
 
@@ -45,7 +45,7 @@ async def test_what_gave_up_is_listed_and_tried_again_one_by_one_or_all(altcredi
     await gave_up(database, 3)
     await event_gave_up(database)
     rows = json.loads((await altcredit("jobs", "held", "--json"))[1])
-    assert [row["kind"] for row in rows] == ["underwriting.run"] * 3 + ["batch.accepted"]
+    assert [row["kind"] for row in rows] == ["underwriting.run"] * 3 + ["thing.happened"]
     assert "uw_0000000000000001" in rows[1]["what"]
     assert (rows[3]["what"], rows[3]["problem"]) == ("dist_1", "ValueError: no")
     assert (await altcredit("jobs", "release", rows[1]["id"], "999999999"))[0] == 0

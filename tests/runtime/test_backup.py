@@ -7,6 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from tests.conftest import at
+from tests.happening import Happened
 
 from altcredit.runtime import backup, jobs, outbox, schema
 from altcredit.runtime.db import Database
@@ -43,7 +44,7 @@ async def ask(dsn: str, sql: str) -> object:
 
 async def test_a_dump_restored_elsewhere_goes_on_where_it_was(database: Database, empty: str, tmp_path: Path) -> None:
     async with database.transaction() as db:
-        await outbox.publish(db, type="consent.granted", key="ret_1", data={"retailer_id": "ret_1"}, now=NOW)
+        await outbox.publish(db, Happened(what="ret_1"), now=NOW)
         await jobs.enqueue(db, "altscore.refresh", {"batch_id": "bat_1"})
     file, tables = tmp_path / "backup.dump", []
 
@@ -61,13 +62,13 @@ async def test_a_dump_restored_elsewhere_goes_on_where_it_was(database: Database
     try:
         async with restored.transaction() as db:
             await schema.require(db)
-            await outbox.publish(db, type="consent.granted", key="ret_2", data={"retailer_id": "ret_2"}, now=NOW)
+            await outbox.publish(db, Happened(what="ret_2"), now=NOW)
             seen: list[str] = []
 
             async def collect(_db: object, event: outbox.Event) -> None:
                 seen.append(event.key)
 
-            await outbox.react(db, {"consent.granted": (collect,)}, now=NOW)
+            await outbox.react(db, {"thing.happened": (collect,)}, now=NOW)
             assert seen == ["ret_1", "ret_2"]
             assert await jobs.enqueue(db, "altscore.refresh", {}) == 2
     finally:

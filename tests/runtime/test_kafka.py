@@ -16,9 +16,11 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from altcredit.engine.retailers.events import RetailerLinked
 from altcredit.runtime import kafka, outbox
 from altcredit.runtime.db import Database
 from altcredit.runtime.outbox import Event
+from altcredit.runtime.settings import Settings
 
 NOW = datetime(2026, 11, 22, 9, 30, 15, 250000, tzinfo=UTC)
 TOPIC = "altcredit.events"
@@ -30,7 +32,7 @@ asyncio.run(kafka.relay(sys.argv[1], bootstrap=sys.argv[2], topic="altcredit.eve
 UNPUBLISHED = "SELECT count(*) FROM outbox WHERE published_at IS NULL"
 MANY = """
 INSERT INTO outbox (event_id, type, key, data, created_at)
-SELECT 'evt_' || n, 'score.updated', 'ret_' || n % 50, jsonb_build_object('n', n), now() FROM generate_series(1, $1) n
+SELECT 'evt_' || n, 'thing.happened', 'ret_' || n % 50, jsonb_build_object('n', n), now() FROM generate_series(1, $1) n
 """
 
 
@@ -115,17 +117,16 @@ async def test_an_event_arrives_as_a_cloud_event_in_binary_mode(database: Databa
     with broker(free_port()) as bootstrap:
         relays.start(bootstrap)
         async with database.transaction() as db:
-            event_id = await outbox.publish(
-                db, type="consent.granted", key="ret_1", data={"lenders": ["len_1"]}, now=NOW
-            )
+            event_id = await outbox.publish(db, RetailerLinked(retailer_id="ret_1"), now=NOW)
         (message,) = await asyncio.to_thread(consume, bootstrap, 1)
-        assert (message.key(), message.value()) == (b"ret_1", b'{"lenders":["len_1"]}')
+        assert (message.key(), message.value()) == (b"ret_1", b'{"retailer_id":"ret_1"}')
         assert dict(message.headers() or []) == {
             "ce_specversion": b"1.0",
             "ce_id": event_id.encode(),
-            "ce_type": b"consent.granted",
+            "ce_type": b"retailer.linked",
             "ce_source": b"altscore.in",
             "ce_time": b"2026-11-22T09:30:15.250000Z",
+            "ce_partitionkey": b"ret_1",
             "content-type": b"application/json",
         }
         await until(lambda: database.reads.fetchval("SELECT published_at IS NOT NULL FROM outbox"))
@@ -249,3 +250,14 @@ def test_properties_of_the_client_are_read_from_a_file(tmp_path: Path) -> None:
     file.write_text("# the broker's\nsecurity.protocol = SASL_SSL\n\nsasl.password=a=b\n")
     assert kafka.read_properties(str(file)) == {"security.protocol": "SASL_SSL", "sasl.password": "a=b"}
     assert kafka.read_properties("") == {}
+
+
+def test_what_cannot_be_used_is_refused_by_name_before_anything_starts(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.properties"
+    with pytest.raises(kafka.KafkaUnusable, match=r"missing\.properties cannot be read \(No such file"):
+        kafka.require_usable(Settings(kafka_bootstrap="127.0.0.1:1", kafka_properties=str(missing)))
+    wrong = tmp_path / "wrong.properties"
+    wrong.write_text("security.protocl=SSL\n")
+    with pytest.raises(kafka.KafkaUnusable, match=r"security\.protocl"):
+        kafka.require_usable(Settings(kafka_bootstrap="127.0.0.1:1", kafka_properties=str(wrong)))
+    kafka.require_usable(Settings(kafka_properties=str(missing)))  # without brokers nothing reads it

@@ -1,18 +1,25 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.happening import Happened
 
+from altcredit.engine.consent.events import ConsentGranted, ConsentRevoked
+from altcredit.engine.registry.events import ModelPromoted
 from altcredit.runtime import jobs, outbox
 from altcredit.runtime.db import Connection, Database
-from altcredit.runtime.outbox import Event, Reaction
+from altcredit.runtime.outbox import Event, Fact, Reaction
 from altcredit.subscriptions import SUBSCRIPTIONS
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
 
-async def publish(database: Database, key: str, *, what: str = "thing.happened", now: datetime = NOW) -> str:
+async def publish(database: Database, key: str, *, now: datetime = NOW) -> str:
+    return await say(database, Happened(what=key), now=now)
+
+
+async def say(database: Database, fact: Fact, *, now: datetime = NOW) -> str:
     async with database.transaction() as db:
-        return await outbox.publish(db, type=what, key=key, data={"retailer_id": key}, now=now)
+        return await outbox.publish(db, fact, now=now)
 
 
 async def react(database: Database, reaction: Reaction, *, now: datetime = NOW) -> int:
@@ -32,7 +39,7 @@ def collector() -> tuple[list[str], Reaction]:
 async def test_an_event_vanishes_with_the_transaction_that_published_it(database: Database) -> None:
     async def fail() -> None:
         async with database.transaction() as db:
-            await outbox.publish(db, type="consent.granted", key="ret_1", data={}, now=NOW)
+            await outbox.publish(db, Happened(what="k"), now=NOW)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -43,9 +50,7 @@ async def test_an_event_vanishes_with_the_transaction_that_published_it(database
 async def test_an_event_that_no_broker_would_take_is_refused_where_it_is_published(database: Database) -> None:
     async with database.transaction() as db:
         with pytest.raises(ValueError, match="bytes"):
-            await outbox.publish(
-                db, type="thing.happened", key="k", data={"ids": ["ret_0123456789abcdef"] * 50_000}, now=NOW
-            )
+            await outbox.publish(db, Happened(what="k" * 1_000_000), now=NOW)
 
 
 async def test_reactions_get_each_event_once_in_order(database: Database) -> None:
@@ -58,14 +63,14 @@ async def test_reactions_get_each_event_once_in_order(database: Database) -> Non
     assert await react(database, collect) == 5
     assert await react(database, collect) == 0
     assert [event.event_id for event in events] == ids
-    assert events[0].data == {"retailer_id": "k0"}
+    assert events[0].data == {"what": "k0", "n": 0}
     assert events[0].created_at == NOW
 
 
 async def test_an_event_that_commits_late_is_not_skipped_and_holds_nobody_up(database: Database) -> None:
     seen, collect = collector()
     async with database.transaction() as late:
-        await outbox.publish(late, type="thing.happened", key="late", data={}, now=NOW)
+        await outbox.publish(late, Happened(what="late"), now=NOW)
         await publish(database, "early")
         assert await react(database, collect) == 1
         assert seen == ["early"]
@@ -158,10 +163,13 @@ async def test_only_what_every_reader_is_done_with_is_purged(
 
 
 async def test_a_new_consent_has_the_retailer_scored_and_a_new_model_everyone_once(database: Database) -> None:
-    await publish(database, "ret_1", what="consent.granted")
-    await publish(database, "mdl_1", what="model.promoted")
-    await publish(database, "mdl_2", what="model.promoted")
-    await publish(database, "ret_1", what="consent.revoked")
+    granted = ConsentGranted(
+        consent_id="con_1", retailer_id="ret_1", lenders=("len_1",), purpose="credit_assessment", channel="whatsapp"
+    )
+    await say(database, granted)
+    await say(database, ModelPromoted(product="altscore", version="mdl_1"))
+    await say(database, ModelPromoted(product="altscore", version="mdl_2"))
+    await say(database, ConsentRevoked(consent_id="con_1", retailer_id="ret_1", lenders=("len_1",), reason="asked"))
     async with database.transaction() as db:
         assert await outbox.react(db, SUBSCRIPTIONS, now=NOW) == 4
     queued = await database.reads.fetch(

@@ -79,7 +79,7 @@ def main() -> None:
     }
     schedules = (Schedule(job="test.note", cron="* * * * * *"),) if "TEST_SCHEDULE" in environ else ()
     settings = load({"ALTCREDIT_DATABASE_URL": dsn} | environ)
-    run(settings, dsn, {"test.event": (on_event,)}, handlers={**HANDLERS, **ours}, schedules=schedules)
+    run(settings, dsn, {"thing.happened": (on_event,)}, handlers={**HANDLERS, **ours}, schedules=schedules)
 
 
 if __name__ == "__main__":

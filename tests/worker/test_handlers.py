@@ -11,6 +11,7 @@ from altcredit.runtime.platform import Platform
 from altcredit.runtime.settings import Settings
 from altcredit.worker import HANDLERS, Work
 from altcredit.worker.work import Kept
+from tests.happening import Happened
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
@@ -55,7 +56,7 @@ async def test_what_has_served_is_purged_and_nothing_else(work: Work) -> None:
     database = work.platform.database
     async with database.transaction() as db:
         for age in (8, 6):
-            await outbox.publish(db, type="score.updated", key=f"{age}", data={}, now=NOW - timedelta(days=age))
+            await outbox.publish(db, Happened(what=f"{age}"), now=NOW - timedelta(days=age))
         await outbox.react(db, {}, now=NOW)
         await jobs.enqueue(db, "any", {})
         await db.execute(

@@ -23,6 +23,7 @@ from altcredit.runtime.db import Database
 from altcredit.runtime.postgres import Server
 from altcredit.worker import HANDLERS, SCHEDULES
 from altcredit.worker.queue import InIndia
+from tests.happening import Happened
 from tests.worker.conftest import Fleet, until
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -175,7 +176,7 @@ async def test_a_reaction_follows_its_event_at_once(database: Database, fleet: F
     fleet.start()
     await fleet.ready()
     async with database.transaction() as db:
-        await outbox.publish(db, type="test.event", key="k", data={"n": 3}, now=NOW)
+        await outbox.publish(db, Happened(what="k", n=3), now=NOW)
     published = time.monotonic()
     await until(lambda: fleet.noted("note"))
     assert time.monotonic() - published < 4  # by polling it would be 5
@@ -231,9 +232,16 @@ async def test_kafka_being_away_holds_up_neither_jobs_nor_reactions(database: Da
         fleet.start(f"ALTCREDIT_KAFKA_BOOTSTRAP=127.0.0.1:{nobody.getsockname()[1]}")
         await fleet.ready()
         async with database.transaction() as db:
-            await outbox.publish(db, type="test.event", key="k", data={"n": 3}, now=NOW)
+            await outbox.publish(db, Happened(what="k", n=3), now=NOW)
         await until(lambda: fleet.noted("note"))
         assert await database.reads.fetchval("SELECT published_at IS NULL FROM outbox")
+
+
+async def test_a_worker_refuses_kafka_settings_that_it_could_never_use(fleet: Fleet) -> None:
+    worker = fleet.start("ALTCREDIT_KAFKA_BOOTSTRAP=127.0.0.1:1", "ALTCREDIT_KAFKA_PROPERTIES=/nowhere/at-all")
+    assert await asyncio.to_thread(worker.wait, 60) != 0
+    fleet.log.seek(0)
+    assert b"KafkaUnusable: ALTCREDIT_KAFKA_PROPERTIES: /nowhere/at-all cannot be read" in fleet.log.read()
 
 
 def test_a_schedule_goes_by_the_clock_in_india() -> None:

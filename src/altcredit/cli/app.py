@@ -25,6 +25,7 @@ from altcredit.cli import (
     underwriting,
 )
 from altcredit.cli.output import errors
+from altcredit.runtime.db import DatabaseAway
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
 
@@ -77,6 +78,9 @@ def main(arguments: Sequence[str], roles: Mapping[str, Role], document: Callable
             if detail.problem != str(refusal):
                 errors.print(f"  {detail.path}: {detail.problem}", markup=False, soft_wrap=True)
         return REFUSED
+    except DatabaseAway as away:
+        errors.print(f"The database is away: {away}", style="red", markup=False, soft_wrap=True)
+        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     return result if isinstance(result, int) else 0

@@ -16,7 +16,8 @@ from altcredit.runtime.platform import Platform, opened
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
 
-_FAULTS: tuple[type[BaseException], ...] = (*UNAVAILABLE, Refusal)
+# A doctor names whatever the machine refuses, too.
+_FAULTS: tuple[type[Exception], ...] = (*UNAVAILABLE, OSError, Refusal)
 _LOW_DISK_BYTES = 2 * 1024**3
 Json = Annotated[bool, cyclopts.Parameter(negative="", help="Print JSON.")]
 
@@ -35,7 +36,7 @@ def register(app: cyclopts.App) -> None:
 
 
 def doctor(*, json: Json = False) -> int:
-    """Check settings, database, keys, lake, certificates and jobs; exit 1 if anything is wrong."""
+    """Check settings, database, keys, lake, jobs, Kafka and GUARD; exit 1 if anything is wrong."""
     findings = asyncio.run(_examine())
     emit(findings, json=json)
     return 0 if all(one.ok for one in findings) else 1
@@ -114,6 +115,20 @@ async def _jobs(platform: Platform) -> Finding:
     return Finding(check="jobs", ok=not held and not events, finding=text)
 
 
+async def _kafka(platform: Platform) -> Finding:
+    """Events go nowhere, or to a topic that brokers answer for. Blocks for seconds where none does."""
+    if not platform.settings.kafka_bootstrap:
+        return Finding(check="kafka", ok=True, finding="events are not relayed")
+    from altcredit.runtime import kafka
+
+    topic = platform.settings.kafka_topic
+    try:
+        count = await asyncio.to_thread(kafka.partitions, platform.settings)
+    except kafka.KafkaAway as away:
+        return Finding(check="kafka", ok=False, finding=f"no broker answers ({away}); events wait")
+    return Finding(check="kafka", ok=True, finding=f"topic {topic} has {count} partitions")
+
+
 async def _guard(platform: Platform) -> Finding:
     """GUARD's part is in order where there is no partner to serve, or all that an application needs is there."""
     from altcredit.engine import delivery, identity, registry, sources
@@ -144,5 +159,6 @@ _CHECKS: dict[str, Callable[[Platform], Awaitable[Finding]]] = {
     "custody": _custody,
     "lake": _lake,
     "jobs": _jobs,
+    "kafka": _kafka,
     "guard": _guard,
 }

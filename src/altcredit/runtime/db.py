@@ -3,11 +3,14 @@ PostgreSQL by asyncpg: transactions, and single statements.
 
 ``transaction`` is for everything that writes: one transaction per request or job, committed at the edge. ``reads`` is
 for single statements, which leave nothing behind in a session: there is nothing to reset after them.
+
+What a lost or silent connection raises comes out of both as ``DatabaseAway``. What a wrong statement, a wrong argument
+or the caller's own block raises comes out as it is: a bug must not look like an outage.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Self, TypeAlias
 
@@ -23,6 +26,14 @@ _ACQUIRE_SECONDS = 5.0
 _STATEMENT_SECONDS = 30
 # A borrower that was cancelled as it took or returned a connection may have lost it: nobody would ever return that one.
 _CLOSE_SECONDS = 10.0
+
+
+class DatabaseAway(Exception):
+    """The database cannot be reached, was lost, or does not answer in time."""
+
+
+# What these mean depends on the connection: one that is closed was lost, one that is open was wrongly used.
+_LOST = (ConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class Reads:
@@ -44,24 +55,38 @@ class Reads:
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
-        """Lend a connection. Raises what connecting raises."""
-        connection = (
-            await asyncio.wait_for(self._free.get(), _ACQUIRE_SECONDS)
-            if self._free.empty()
-            else self._free.get_nowait()
-        )
+        """Lend a connection. Raises DatabaseAway and what connecting raises."""
+        connection = self._free.get_nowait() if not self._free.empty() else await self._awaited()
         try:
             if connection is None or connection.is_closed():
                 connection = None
-                connection = await self._connect()
+                connection = await self._connected()
             yield connection
         except asyncio.CancelledError:
             if connection is not None:
                 connection.terminate()
             connection = None
             raise
+        except TimeoutError as problem:
+            raise DatabaseAway("no answer in time") from problem
+        except _LOST as problem:
+            if connection is not None and connection.is_closed():
+                raise DatabaseAway("the connection was lost") from problem
+            raise
         finally:
             self._free.put_nowait(connection)
+
+    async def _awaited(self) -> Connection | None:
+        try:
+            return await asyncio.wait_for(self._free.get(), _ACQUIRE_SECONDS)
+        except TimeoutError as problem:
+            raise DatabaseAway("no connection became free in time") from problem
+
+    async def _connected(self) -> Connection:
+        try:
+            return await self._connect()
+        except OSError as problem:  # TimeoutError among them
+            raise DatabaseAway(f"no connection: {problem}") from problem
 
     async def fetchrow(self, sql: str, *args: Any) -> Record | None:
         """Return the first row, if there is one."""
@@ -87,6 +112,13 @@ class Reads:
                 await connection.close()
 
 
+def _is_gone(connection: Connection) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:  # its pool has taken it back already, because it was lost
+        return True
+
+
 async def _as_it_is(_connection: Connection) -> None:
     """
     Give a connection back without a word to the server.
@@ -106,14 +138,17 @@ class Database:
 
     @classmethod
     async def connect(cls, dsn: str, *, connections: int = 16) -> Self:
-        """Connect; at most ``connections`` connections, shared out evenly. Raises OSError or PostgresError."""
+        """Connect; at most ``connections`` connections, shared out evenly. Raises DatabaseAway or PostgresError."""
         half = max(connections // 2, 1)
         options: dict[str, Any] = {
             "server_settings": {"application_name": "altcredit", "timezone": "UTC"},
             "command_timeout": _STATEMENT_SECONDS,
             "timeout": 5,
         }
-        writes = await asyncpg.create_pool(dsn, min_size=1, max_size=half, reset=_as_it_is, **options)
+        try:
+            writes = await asyncpg.create_pool(dsn, min_size=1, max_size=half, reset=_as_it_is, **options)
+        except OSError as problem:
+            raise DatabaseAway(f"no connection: {problem}") from problem
         return cls(dsn=dsn, writes=writes, reads=Reads(partial(asyncpg.connect, dsn, **options), size=half))
 
     async def close(self) -> None:
@@ -128,17 +163,32 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Lend a connection inside one transaction: committed when the block ends, rolled back when it raises."""
-        async with self.writes.acquire(timeout=_ACQUIRE_SECONDS) as connection, connection.transaction():
-            yield connection
+        connection = await self._acquired()
+        try:
+            async with connection.transaction():
+                yield connection
+        except TimeoutError as problem:
+            raise DatabaseAway("no answer in time") from problem
+        except _LOST as problem:
+            if _is_gone(connection):
+                raise DatabaseAway("the connection was lost") from problem
+            raise
+        finally:
+            # The block has its outcome by now, whatever the pool finds as it takes back a connection that was lost.
+            with suppress(asyncpg.InternalClientError, asyncpg.InterfaceError):
+                await self.writes.release(connection)
+
+    async def _acquired(self) -> Connection:
+        try:
+            return await self.writes.acquire(timeout=_ACQUIRE_SECONDS)
+        except (OSError, asyncpg.InterfaceError) as problem:  # TimeoutError among the former; the pool may be closing
+            raise DatabaseAway(f"no connection: {problem}") from problem
 
 
 # What a database that is away, going away or full of connections looks like from here. Refusing beats guessing: an
-# operation that meets one of these was not done.
-UNAVAILABLE: tuple[type[BaseException], ...] = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that was lost between two messages, as its pool takes it back
+# operation that meets one of these was not done, or, where its commit met it, may have been.
+UNAVAILABLE: tuple[type[Exception], ...] = (
+    DatabaseAway,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,

@@ -1,8 +1,9 @@
 """
 Domain events: written in the transaction that makes them true, delivered afterwards, in order and at least once.
 
-``publish`` inserts a row and commits or vanishes with the caller's transaction. Two readers mark the rows they are done
-with, each in a column of its own, so that neither waits for the other:
+``publish`` inserts a row and commits or vanishes with the caller's transaction. What an event may say is declared as a
+``Fact`` beside the operation that publishes it; ``spec/events.json`` is made of these. Two readers mark the rows they
+are done with, each in a column of its own, so that neither waits for the other:
 
 * ``react`` runs the reactions of ``subscriptions.py`` and marks ``reacted_at`` in the same transaction;
 * the relay (``runtime/kafka.py``) hands events to Kafka and marks ``published_at`` once the broker has them.
@@ -18,7 +19,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import msgspec
 
@@ -77,6 +78,20 @@ DELETE FROM outbox WHERE created_at < $1 AND reacted_at IS NOT NULL AND (publish
 """
 
 
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What an event says, in flat fields of opaque ids: the outbox is kept for days and leaves the house by Kafka.
+
+    Each type of event is a subclass, beside the operation that publishes it. Its fields are a contract with whoever
+    consumes it: they may be added to, and a change of meaning is a new type.
+    """
+
+    TYPE: ClassVar[str]
+    """What happened, as ``consent.granted``."""
+    KEY: ClassVar[str]
+    """The field that names what it happened to; events of one key reach a reader in the order of their transactions."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that happened. ``key`` names what it happened to: events of one key stay in order."""
 
@@ -113,20 +128,17 @@ Reaction: TypeAlias = Callable[[Connection, Event], Awaitable[None]]
 Subscriptions: TypeAlias = Mapping[str, tuple[Reaction, ...]]
 
 
-async def publish(db: Connection, *, type: str, key: str, data: dict[str, Any], now: datetime) -> str:  # noqa: A002
+async def publish(db: Connection, fact: Fact, *, now: datetime) -> str:
     """
     Say that something happened, on the caller's transaction; return the event's id, ``evt_`` and 16 hex digits.
 
-    :param type: what happened, as ``consent.granted``.
-    :param key: what it happened to; events of one key reach a subscriber in the order of their transactions.
-    :param data: facts as JSON. Opaque ids only: the outbox is kept for days and leaves the house by Kafka.
     :raises ValueError: the data is larger than brokers take.
     """
-    encoded = msgspec.json.encode(data)
+    encoded = msgspec.json.encode(fact)
     if len(encoded) > _LARGEST:
         raise ValueError(f"An event of {len(encoded)} bytes: publish what changed, not all that there is.")
     event_id = new_id("evt")
-    await db.execute(PUBLISH, event_id, type, key, encoded.decode(), now)
+    await db.execute(PUBLISH, event_id, fact.TYPE, getattr(fact, fact.KEY), encoded.decode(), now)
     return event_id
 
 

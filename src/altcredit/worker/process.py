@@ -38,8 +38,13 @@ def run(
     """
     Run jobs, schedules, reactions and the relay until SIGTERM or SIGINT; then finish the jobs under way.
 
-    A database that goes away is waited for. Raises SchemaOutdated when it is not at this version's revision.
+    A database that goes away is waited for. Raises SchemaOutdated when it is not at this version's revision, and
+    KafkaUnusable where events are to go to Kafka by settings that cannot be used.
     """
+    if settings.kafka_bootstrap:
+        from altcredit.runtime import kafka
+
+        kafka.require_usable(settings)
     uvloop.run(_main(settings, dsn, subscriptions, handlers, schedules))
 
 
@@ -154,7 +159,7 @@ async def _relay(work: Work) -> None:
                 source=settings.issuer,
                 properties=await asyncio.to_thread(kafka.read_properties, settings.kafka_properties),
             )
-        except kafka.KafkaAway as away:
+        except (kafka.KafkaAway, kafka.KafkaUnusable) as away:  # a file that was usable at the start may be amid change
             log.warning("kafka_away", topic=settings.kafka_topic, reason=str(away), seconds=pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)

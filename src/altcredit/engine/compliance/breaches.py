@@ -3,8 +3,10 @@
 from datetime import datetime
 from typing import Literal
 
+import msgspec
+
 from altcredit.engine import audit
-from altcredit.engine.compliance import store
+from altcredit.engine.compliance import events, store
 from altcredit.engine.compliance.breach import NOTIFY_WITHIN, Breach, Severity
 from altcredit.runtime import outbox
 from altcredit.runtime.db import Connection
@@ -64,7 +66,7 @@ async def add_breach(
         notify_by=aware_at + NOTIFY_WITHIN,
     )
     await store.add_breach(db, breach)
-    await _say(db, "breach.registered", reported_by, breach, now)
+    await _say(db, events.BreachRegistered, reported_by, breach, now)
     return breach
 
 
@@ -83,7 +85,7 @@ async def note_told(db: Connection, *, breach_id: str, told: Told, actor: str, n
         principals=now if told in ("principals", "both") else None,
     )
     breach = await _open(db, breach_id)
-    await _say(db, "breach.notified", actor, breach, now)
+    await _say(db, events.BreachNotified, actor, breach, now)
     return breach
 
 
@@ -101,7 +103,7 @@ async def close_breach(db: Connection, *, breach_id: str, note: str, actor: str,
     await store.close_breach(db, breach_id, at=now, note=note)
     closed = await store.breach(db, breach_id)
     assert closed is not None
-    await _say(db, "breach.closed", actor, closed, now)
+    await _say(db, events.BreachClosed, actor, closed, now)
     return closed
 
 
@@ -114,7 +116,7 @@ async def watch_breaches(db: Connection, *, now: datetime) -> list[Breach]:
     """Announce, once each, the breaches of which somebody has not been told in time; return those."""
     late = await store.newly_overdue(db, now=now)
     for breach in late:
-        await _say(db, "breach.overdue", "system:schedule", breach, now)
+        await _say(db, events.BreachOverdue, "system:schedule", breach, now)
     return late
 
 
@@ -127,13 +129,14 @@ async def _open(db: Connection, breach_id: str) -> Breach:
     return breach
 
 
-async def _say(db: Connection, action: str, actor: str, breach: Breach, now: datetime) -> None:
-    details = {
-        "severity": breach.severity,
-        "affected": breach.affected,
-        "notify_by": breach.notify_by,
-        "overdue": breach.overdue(now),
-    }
-    await audit.append(db, actor=actor, action=action, subject=breach.breach_id, details=details, now=now)
-    data = {"breach_id": breach.breach_id, **details}
-    await outbox.publish(db, type=action, key=breach.breach_id, data=data, now=now)
+async def _say(db: Connection, kind: type[events.BreachFact], actor: str, breach: Breach, now: datetime) -> None:
+    fact = kind(
+        breach_id=breach.breach_id,
+        severity=breach.severity,
+        affected=breach.affected,
+        notify_by=breach.notify_by,
+        overdue=breach.overdue(now),
+    )
+    details = {name: value for name, value in msgspec.structs.asdict(fact).items() if name != "breach_id"}
+    await audit.append(db, actor=actor, action=kind.TYPE, subject=breach.breach_id, details=details, now=now)
+    await outbox.publish(db, fact, now=now)

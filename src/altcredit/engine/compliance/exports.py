@@ -9,6 +9,7 @@ import msgspec
 
 from altcredit.engine import audit, consent, grievances, identity, retailers, scoring
 from altcredit.engine.compliance import store
+from altcredit.engine.compliance.events import ExportProduced
 from altcredit.engine.compliance.policy import POLICY
 from altcredit.runtime import jobs, outbox
 from altcredit.runtime.db import Connection, Record
@@ -114,8 +115,7 @@ async def produce(
     expires = now + timedelta(days=POLICY.export.keep_days)
     await store.produce(db, export_id=export_id, produced_at=now, expires_at=expires, sha256=sha256, sealed=sealed)
     await _note(db, "export.produced", "system:export", export_id, row["retailer_id"], now)
-    data = {"export_id": export_id, "retailer_id": row["retailer_id"]}
-    await outbox.publish(db, type="retailer.export_produced", key=row["retailer_id"], data=data, now=now)
+    await outbox.publish(db, ExportProduced(export_id=export_id, retailer_id=row["retailer_id"]), now=now)
     return await find_export(db, keyring=keyring, export_id=export_id, now=now)
 
 

@@ -9,6 +9,7 @@ import msgspec
 from altcredit.engine import audit, consent, grievances, ingestion, messaging, retailers, scoring
 from altcredit.engine.compliance import store
 from altcredit.engine.compliance.erasure import STEPS, Certificate, Erasure, Name, Step, certified, schedule
+from altcredit.engine.compliance.events import ErasureRequested, RetailerErased
 from altcredit.engine.compliance.policy import POLICY
 from altcredit.runtime import outbox
 from altcredit.runtime.db import Connection
@@ -94,7 +95,7 @@ async def request_erasure(
         "policy": POLICY.version,
         "consents_ended": ended,
     }
-    await _say(db, "retailer.erasure_requested", "erasure.requested", requested_by, erasure, details, now)
+    await _say(db, ErasureRequested, "erasure.requested", requested_by, erasure, details, now)
     return await find_erasure(db, erasure_id=erasure.erasure_id)
 
 
@@ -173,16 +174,22 @@ async def _certify(db: Connection, *, signing: SigningKeys, erasure: Erasure, no
     key_id, signature = signing.sign("receipt", record)
     await store.certify(db, erasure.erasure_id, now, Certificate(record=record, signature=signature, key_id=key_id))
     details = {"retailer_ids": list(erasure.retailer_ids), "in_time": now <= erasure.due_at, "key_id": key_id}
-    await _say(db, "retailer.erased", "erasure.completed", "system:erasure", erasure, details, now)
+    await _say(db, RetailerErased, "erasure.completed", "system:erasure", erasure, details, now)
     return await find_erasure(db, erasure_id=erasure.erasure_id)
 
 
 async def _say(
-    db: Connection, event: str, action: str, actor: str, erasure: Erasure, details: dict[str, Any], now: datetime
+    db: Connection,
+    fact: type[ErasureRequested | RetailerErased],
+    action: str,
+    actor: str,
+    erasure: Erasure,
+    details: dict[str, Any],
+    now: datetime,
 ) -> None:
     await audit.append(db, actor=actor, action=action, subject=erasure.erasure_id, details=details, now=now)
-    data = {"erasure_id": erasure.erasure_id, "retailer_id": erasure.retailer_id, "due_at": erasure.due_at}
-    await outbox.publish(db, type=event, key=erasure.retailer_id, data=data, now=now)
+    said = fact(erasure_id=erasure.erasure_id, retailer_id=erasure.retailer_id, due_at=erasure.due_at)
+    await outbox.publish(db, said, now=now)
 
 
 Work: TypeAlias = Callable[

@@ -8,6 +8,7 @@ import msgspec
 
 from altcredit.engine import audit, identity, retailers
 from altcredit.engine.consent import store
+from altcredit.engine.consent.events import ConsentGranted, ConsentRevoked
 from altcredit.engine.consent.ledger import (
     HALT_WITHIN,
     PLATFORM,
@@ -229,9 +230,14 @@ async def agree(
     await _put(db, keyring, retailer_id, {lender: with_grant(active, grant_) for lender, active in before.items()})
     details = {"retailer_id": retailer_id, "lenders": list(lender_scope), "purpose": purpose, "channel": channel}
     await audit.append(db, actor=actor, action="consent.granted", subject=consent.consent_id, details=details, now=now)
-    await outbox.publish(
-        db, type="consent.granted", key=retailer_id, data={"consent_id": consent.consent_id, **details}, now=now
+    fact = ConsentGranted(
+        consent_id=consent.consent_id,
+        retailer_id=retailer_id,
+        lenders=tuple(lender_scope),
+        purpose=purpose,
+        channel=channel,
     )
+    await outbox.publish(db, fact, now=now)
     return Granted(consent=consent, signature=signature, key_id=key_id)
 
 
@@ -267,8 +273,9 @@ async def revoke(
     details = {"reason": reason, "wa_message_id": message_id, "actor": actor}
     await store.revoke(db, consent_id, now, msgspec.json.encode(details).decode())
     await audit.append(db, actor=actor, action="consent.revoked", subject=consent_id, details=details, now=now)
-    data = {"consent_id": consent_id, "retailer_id": retailer_id, "lenders": list(row["lender_ids"]), "reason": reason}
-    await outbox.publish(db, type="consent.revoked", key=retailer_id, data=data, now=now)
+    lenders = tuple(row["lender_ids"])
+    fact = ConsentRevoked(consent_id=consent_id, retailer_id=retailer_id, lenders=lenders, reason=reason)
+    await outbox.publish(db, fact, now=now)
     return Revoked(consent_id=consent_id, revoked_at=now, halt_by=now + HALT_WITHIN)
 
 

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
+
 from altcredit.engine import audit, consent, retailers, scoring
-from altcredit.engine.grievances import store
+from altcredit.engine.grievances import events, store
 from altcredit.engine.grievances.case import (
     CLOCKS,
     TOLERANCE,
@@ -88,8 +90,15 @@ async def file(
     )
     sealed = keyring.seal(description.encode(), owner=of, purpose=DESCRIPTION)
     await store.insert(db, case, sealed=sealed, due=list(due.values()), set_back=set_back)
-    details = {"retailer_id": of, "score_id": score_id, "grievance_type": grievance_type, "filed_by": case.filed_by}
-    await _record(db, case, "filed", filer.actor, {**details, "channel": channel}, now)
+    fact = events.GrievanceFiled(
+        grievance_id=case.grievance_id,
+        retailer_id=of,
+        score_id=score_id,
+        grievance_type=grievance_type,
+        filed_by=case.filed_by,
+        channel=channel,
+    )
+    await _announce(db, fact, filer.actor, now)
     return case
 
 
@@ -144,7 +153,10 @@ async def note(
     """
     row, case = await _open(db, keyring, grievance_id, now)
     await _note(db, keyring, row, actor, text, visible, now)
-    await _record(db, case, "noted", actor, {"role": role, "visible": visible}, now, announce=visible)
+    await _record(db, case, "noted", actor, {"role": role, "visible": visible}, now)
+    if visible:
+        fact = events.GrievanceNoted(grievance_id=grievance_id, retailer_id=case.retailer_id, role=role)
+        await outbox.publish(db, fact, now=now)
     return await _after(db, keyring, grievance_id, now)
 
 
@@ -161,7 +173,7 @@ async def review(
     await store.review(db, grievance_id, actor)
     before = {"status": case.status, "reviewer": case.reviewer}
     after = {"status": "under_review", "reviewer": actor}
-    await _record(db, case, "reviewed", actor, {"role": role, "before": before, "after": after}, now, announce=False)
+    await _record(db, case, "reviewed", actor, {"role": role, "before": before, "after": after}, now)
     return await _after(db, keyring, grievance_id, now)
 
 
@@ -180,7 +192,7 @@ async def correct(
     await _note(db, keyring, row, actor, correction, True, now)
     ids = await retailers.canonical(db, retailer_ids=(case.retailer_id,))
     await jobs.enqueue(db, "altscore.refresh", {"retailer_ids": sorted(set(ids.values()))})
-    await _record(db, case, "corrected", actor, {"role": role, "score_id": case.score_id}, now, announce=False)
+    await _record(db, case, "corrected", actor, {"role": role, "score_id": case.score_id}, now)
     return await _after(db, keyring, grievance_id, now)
 
 
@@ -210,8 +222,15 @@ async def resolve(
     sealed = keyring.seal(resolution.encode(), owner=row["retailer_id"], purpose=RESOLUTION)
     at = await _now_of(db, row, now)
     await store.resolve(db, grievance_id, at=at, outcome=outcome, sealed=sealed, new_score_id=new_score_id)
-    details = {"role": role, "outcome": outcome, "old_score_id": case.score_id, "new_score_id": new_score_id}
-    await _record(db, case, "resolved", actor, details, now)
+    fact = events.GrievanceResolved(
+        grievance_id=grievance_id,
+        retailer_id=case.retailer_id,
+        role=role,
+        outcome=outcome,
+        old_score_id=case.score_id,
+        new_score_id=new_score_id,
+    )
+    await _announce(db, fact, actor, now)
     return await _after(db, keyring, grievance_id, now)
 
 
@@ -224,8 +243,10 @@ async def escalate_overdue(db: Connection, *, now: datetime) -> list[Escalation]
     set_back = await store.tick(db, now, TOLERANCE)
     found = await store.escalate(db, now + set_back, now)
     for one in found:
-        details = {"retailer_id": one.retailer_id, "clock": one.clock, "due_at": one.due_at}
-        await _publish(db, "escalated", "system:schedule", one.grievance_id, one.retailer_id, details, now)
+        fact = events.GrievanceEscalated(
+            grievance_id=one.grievance_id, retailer_id=one.retailer_id, clock=one.clock, due_at=one.due_at
+        )
+        await _announce(db, fact, "system:schedule", now)
     return found
 
 
@@ -264,7 +285,8 @@ async def _after(db: Connection, keyring: Keyring, grievance_id: str, now: datet
 async def _acknowledge(db: Connection, row: Record, case: Case, actor: str, role: str, now: datetime) -> None:
     if case.acknowledged_at is None:
         await store.acknowledge(db, case.grievance_id, await _now_of(db, row, now))
-        await _record(db, case, "acknowledged", actor, {"role": role}, now)
+        fact = events.GrievanceAcknowledged(grievance_id=case.grievance_id, retailer_id=case.retailer_id, role=role)
+        await _announce(db, fact, actor, now)
 
 
 async def _note(
@@ -279,21 +301,11 @@ async def _now_of(db: Connection, row: Record, now: datetime) -> datetime:
     return legal_now(now, set_back=await store.tick(db, now, TOLERANCE), at_filing=row["set_back"])
 
 
-async def _record(
-    db: Connection, case: Case, what: str, actor: str, details: dict[str, Any], now: datetime, *, announce: bool = True
-) -> None:
-    if announce:
-        await _publish(db, what, actor, case.grievance_id, case.retailer_id, details, now)
-    else:
-        await audit.append(
-            db, actor=actor, action=f"grievance.{what}", subject=case.grievance_id, details=details, now=now
-        )
+async def _record(db: Connection, case: Case, what: str, actor: str, details: dict[str, Any], now: datetime) -> None:
+    await audit.append(db, actor=actor, action=f"grievance.{what}", subject=case.grievance_id, details=details, now=now)
 
 
-async def _publish(
-    db: Connection, what: str, actor: str, grievance_id: str, retailer_id: str, details: dict[str, Any], now: datetime
-) -> None:
-    action = f"grievance.{what}"
-    await audit.append(db, actor=actor, action=action, subject=grievance_id, details=details, now=now)
-    data = {"grievance_id": grievance_id, "retailer_id": retailer_id, **details}
-    await outbox.publish(db, type=action, key=retailer_id, data=data, now=now)
+async def _announce(db: Connection, fact: events.GrievanceFact, actor: str, now: datetime) -> None:
+    details = {name: value for name, value in msgspec.structs.asdict(fact).items() if name != "grievance_id"}
+    await audit.append(db, actor=actor, action=fact.TYPE, subject=fact.grievance_id, details=details, now=now)
+    await outbox.publish(db, fact, now=now)

@@ -12,6 +12,7 @@ import msgspec
 
 from altcredit.engine import retailers
 from altcredit.engine.ingestion import bronze, feed, files, store
+from altcredit.engine.ingestion.events import BatchAccepted
 from altcredit.engine.ingestion.records import Array, Envelope, ErpType
 from altcredit.engine.ingestion.validation import Checked, Problem, Quarantined, Warned, check
 from altcredit.runtime import jobs, outbox, strict_json
@@ -257,9 +258,9 @@ async def _write_all(
 
     writing = asyncio.create_task(asyncio.to_thread(write)) if new.written else None
     about = {"batch_id": new.batch_id, "distributor_id": new.distributor_id}
-    counts = {"accepted": new.accepted, "quarantined": new.quarantined}
+    fact = BatchAccepted(**about, accepted=new.accepted, quarantined=new.quarantined)
     try:
-        await outbox.publish(db, type="batch.accepted", key=new.distributor_id, data=about | counts, now=now)
+        await outbox.publish(db, fact, now=now)
         await jobs.enqueue(db, "altscore.refresh", about)
     finally:
         if writing:

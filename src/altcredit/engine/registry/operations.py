@@ -7,6 +7,7 @@ import msgspec
 
 from altcredit.engine import audit, identity
 from altcredit.engine.registry import store
+from altcredit.engine.registry.events import ModelPromoted
 from altcredit.engine.registry.gate import Comparison, objections
 from altcredit.engine.registry.version import PROVEN_ORIGINS, Alias, Environment, ModelVersion, Product, Promotion
 from altcredit.runtime import outbox
@@ -271,8 +272,7 @@ async def _promote(
         "sha256": model.sha256,
     }
     await audit.append(db, actor=people[-1], action="model.promoted", subject=version, details=details, now=now)
-    data = {"product": model.product, "version": version}
-    await outbox.publish(db, type="model.promoted", key=version, data=data, now=now)
+    await outbox.publish(db, ModelPromoted(product=model.product, version=version), now=now)
     return Promotion(version=version, product=model.product, predecessor=predecessor, promoted_by=people, at=now)
 
 
@@ -301,6 +301,5 @@ async def rollback(db: Connection, *, product: Product, actor: str, now: datetim
     left, restored = changed
     details = {"product": product, "from": left}
     await audit.append(db, actor=actor, action="model.rolled_back", subject=restored, details=details, now=now)
-    data = {"product": product, "version": restored}
-    await outbox.publish(db, type="model.promoted", key=restored, data=data, now=now)
+    await outbox.publish(db, ModelPromoted(product=product, version=restored), now=now)
     return Promotion(version=restored, product=product, predecessor=left, promoted_by=(actor,), at=now)

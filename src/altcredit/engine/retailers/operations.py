@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from altcredit.engine.retailers import identity, store
+from altcredit.engine.retailers.events import RetailerLinked, RetailerMerged, RetailerParted
 from altcredit.engine.retailers.gstin import is_gstin
 from altcredit.engine.retailers.matching import HashedKey, Matcher, Plan, Shop, ShopKey
 from altcredit.engine.retailers.remembered import remembered
@@ -143,14 +144,14 @@ async def _say_linked(db: Connection, *, plan: Plan, now: datetime) -> None:
     new = {shop.retailer_id for shop in plan.created}
     linked = {item.shop.root().retailer_id for item in plan.attached if item.kind == "gst"} - new
     for retailer_id in sorted(linked):
-        await outbox.publish(db, type="retailer.linked", key=retailer_id, data={"retailer_id": retailer_id}, now=now)
+        await outbox.publish(db, RetailerLinked(retailer_id=retailer_id), now=now)
 
 
 async def _say_merged(
     db: Connection, merge_id: int, survivor: str, absorbed: str, evidence: str, now: datetime
 ) -> None:
-    data = {"merge_id": merge_id, "retailer_id": survivor, "absorbed_id": absorbed, "evidence": evidence}
-    await outbox.publish(db, type="retailer.merged", key=survivor, data=data, now=now)
+    fact = RetailerMerged(merge_id=merge_id, retailer_id=survivor, absorbed_id=absorbed, evidence=evidence)
+    await outbox.publish(db, fact, now=now)
 
 
 def _sightings(hashed: list[HashedKey], plan: Plan) -> list[tuple[str, int, bool, bool]]:
@@ -240,8 +241,7 @@ async def undo_merge(db: Connection, *, merge_id: int, now: datetime) -> None:
         raise MergeUnknown("No such merge stands.")
     await store.bump_epoch(db)
     survivor, absorbed = parted
-    data = {"merge_id": merge_id, "retailer_id": survivor, "absorbed_id": absorbed}
-    await outbox.publish(db, type="retailer.parted", key=survivor, data=data, now=now)
+    await outbox.publish(db, RetailerParted(merge_id=merge_id, retailer_id=survivor, absorbed_id=absorbed), now=now)
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from altcredit.engine import consent
 from altcredit.engine.identity import ClientInactive
 from altcredit.engine.scoring import store
 from altcredit.engine.scoring.assessment import PD_HORIZON_DAYS, Assessment, inputs_of, is_low_confidence
+from altcredit.engine.scoring.events import ScoreUpdated
 from altcredit.engine.scoring.limit import LimitCheck, limit_check, recommended
 from altcredit.engine.scoring.reasons import Reason
 from altcredit.engine.scoring.receipt import PUBLIC_KEYS, ModelReference, Receipt, moment, signed_bytes
@@ -291,8 +292,9 @@ async def record(db: Connection, *, assessments: Sequence[tuple[Assessment, Stan
         await store.insert(db, chunk, now)
         score_ids += [score_id for score_id, _, _ in chunk]
     if score_ids:
-        data = {"count": len(score_ids), "score_version": assessments[0][0].score_version}
-        await outbox.publish(db, type="score.updated", key=score_ids[0], data=data, now=now)
+        version = assessments[0][0].score_version
+        fact = ScoreUpdated(score_id=score_ids[0], count=len(score_ids), score_version=version)
+        await outbox.publish(db, fact, now=now)
     return score_ids
 
 
