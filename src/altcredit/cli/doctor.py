@@ -114,6 +114,15 @@ async def _jobs(platform: Platform) -> Finding:
     return Finding(check="jobs", ok=not held and not events, finding=text)
 
 
+async def _notice(platform: Platform) -> Finding:
+    """Shops can be asked for consent where the operator has said who asks, and where rights are claimed."""
+    from altcredit.engine import consent
+
+    missing = consent.Fiduciary.of(platform.settings).missing
+    text = f"nobody can be asked for consent: set {', '.join(missing)}" if missing else "it says who asks for consent"
+    return Finding(check="notice", ok=not missing, finding=text)
+
+
 async def _guard(platform: Platform) -> Finding:
     """GUARD's part is in order where there is no partner to serve, or all that an application needs is there."""
     from altcredit.engine import delivery, identity, registry, sources
@@ -144,5 +153,6 @@ _CHECKS: dict[str, Callable[[Platform], Awaitable[Finding]]] = {
     "custody": _custody,
     "lake": _lake,
     "jobs": _jobs,
+    "notice": _notice,
     "guard": _guard,
 }
