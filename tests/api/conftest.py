@@ -185,7 +185,7 @@ class Installation:
                 db,
                 keyring=self.platform.keyring,
                 signing=self.platform.signing,
-                fiduciary="AltCredit",
+                fiduciary=consent.Fiduciary.of(Settings()),
                 actor="test",
                 phone_hash=shop.phone_hash,
                 distributor_id=shop.distributor_id,

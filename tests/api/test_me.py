@@ -251,7 +251,7 @@ async def test_my_score_and_a_grievance_by_whatsapp(altscore: Installation, netw
     assert "+ " in told
     assert "– " in told
     await network.say(phone, "HINDI")
-    assert "स्कोर 900 में से 724" in (await network.say(phone, "मेरा स्कोर"))[0]
+    assert "आपका स्कोर 724 है" in (await network.say(phone, "मेरा स्कोर"))[0]
     assert "एक ही संदेश में" in (await network.say(phone, "शिकायत"))[0]
     (filed,) = await network.say(phone, "शिकायत मार्च के भुगतान नहीं दिखते")
     async with altscore.platform.database.transaction() as db:
@@ -276,7 +276,7 @@ async def test_my_score_and_a_grievance_by_whatsapp(altscore: Installation, netw
         )  # fmt: skip
     network.ahead = timedelta(hours=25)  # the answer comes when only a template may be sent
     await network.run()
-    assert network.last(phone).template == "grievance_resolved_v1"
+    assert network.last(phone).template == "grievance_resolved_v2"
     assert "सब भुगतान गिने गए हैं।" in network.last(phone).text
     assert "724" in network.last(phone).text
 

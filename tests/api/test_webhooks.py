@@ -1,19 +1,23 @@
 """WhatsApp: the webhook, and the conversation about consent (contract C2 to C4)."""
 
+import asyncio
 import hashlib
 import hmac
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
 from tests.api.conftest import PURPOSE, Installation, Shop
+from tests.served import until
 from tests.whatsapping import Network, a_phone, a_shop, networked
 
-from altcredit.engine import messaging
+from altcredit.engine import compliance, consent, messaging
+from altcredit.engine.messaging.client import Outcome
 
 WEBHOOK = "/v1/webhooks/whatsapp"
 
@@ -38,6 +42,17 @@ async def can_score(altscore: Installation, lender: Any, shop: Shop) -> int:
     async with await altscore.signed_in(lender) as client:
         asked = {"retailer_id": shop.retailer_id, "purpose": PURPOSE}
         return (await client.post("/v1/score", json=asked)).status_code
+
+
+async def shown(altscore: Installation, consent_id: str, shop: Shop) -> str:
+    """Return the notice of a consent as its shop saw it; the name in it must be the one that was signed for."""
+    platform = altscore.platform
+    async with platform.database.transaction() as db:
+        found = (await consent.as_shown(db, keyring=platform.keyring, retailer_ids=[shop.retailer_id]))[consent_id]
+        record = json.loads((await consent.show(db, consent_id=consent_id)).record)
+    assert record["notice"]["business_sha256"] == hashlib.sha256(found.disclosure.encode()).hexdigest()
+    assert consent.Disclosure.decoded(found.disclosure).name not in json.dumps(record, ensure_ascii=False)
+    return found.text
 
 
 async def counted(altscore: Installation, table: str) -> int:
@@ -107,7 +122,10 @@ async def test_a_forged_webhook_stores_nothing(altscore: Installation, forgery: 
 @pytest.mark.parametrize(
     "body",
     [
-        b"[]", b"null", b"{", b"\xff", b"[" * 100_000, b'{"object": "x"}', b'{"entry": 1}', b'{"entry": [null, 1, {"changes": {}}]}',
+        b"[]", b"null", b"{", b"\xff", b'{"a": "\\ud800x"}', b'{"a": "\\udc00"}', b"[" * 100_000 + b"]" * 100_000, b"{" * 100_000,
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000, b'{"object": "x", "entry": [' + b"[" * 200 + b"]" * 200 + b"]}", b"1" * 100_000,
+        b'{"entry": [{"changes": [{"value": {"messages": {"0": {}}}}]}]}', b'{"entry": [{"changes": [{"value": null}]}]}', b"\x00", b"",
+        b"[" * 100_000, b'{"object": "x"}', b'{"entry": 1}', b'{"entry": [null, 1, {"changes": {}}]}',
         b'{"entry": [{"changes": [{"value": {"messages": [{"from": "x", "id": 1}]}}]}]}',
     ],
 )  # fmt: skip
@@ -145,7 +163,8 @@ async def test_a_consent_holds_the_very_text_that_was_shown(altscore: Installati
     assert await can_score(altscore, lender, shop) == 403
     thanks, question = await network.press(phone, "I agree")
     assert "cns_" in thanks
-    assert "improve the score's model" in question
+    assert question == "May the coded data also help to improve the score's model? Your score does not depend on it."
+    assert list(network.last(phone).buttons) == ["Yes / हाँ", "No / नहीं"]
     assert await can_score(altscore, lender, shop) == 200
     row = await altscore.platform.database.reads.fetchrow(
         "SELECT consent_id, record FROM consent WHERE retailer_id = $1", shop.retailer_id
@@ -153,11 +172,14 @@ async def test_a_consent_holds_the_very_text_that_was_shown(altscore: Installati
     assert row is not None
     record = json.loads(row["record"])
     assert row["consent_id"] in thanks
-    assert record["notice"]["text"] == notice.text
-    assert record["notice"]["sha256"] == hashlib.sha256(notice.text.encode()).hexdigest()
-    assert (record["notice"]["language"], record["consent_channel"]) == ("en", "whatsapp")
+    assert await shown(altscore, row["consent_id"], shop) == notice.text
+    signed_text = record["notice"]["text"]
+    assert record["notice"]["sha256"] == hashlib.sha256(signed_text.encode()).hexdigest()
+    assert (record["notice"]["version"], record["notice"]["language"]) == ("notice-v2", "en")
+    assert consent.is_worded_as(version="notice-v2", language="en", purpose=PURPOSE, text=signed_text)
+    assert record["consent_channel"] == "whatsapp"
     assert record["wa_message_id"].startswith("wamid.IN")
-    await network.press(phone, "I agree")  # to the second question
+    assert "recorded too" in (await network.press(phone, "Yes / हाँ"))[0]
     purposes = await altscore.platform.database.reads.fetchval(
         "SELECT array_agg(purpose ORDER BY purpose) FROM consent WHERE retailer_id = $1", shop.retailer_id
     )
@@ -174,10 +196,12 @@ async def test_what_was_shown_is_signed_although_more_is_known_by_now(altscore: 
     await a_shop(altscore, phone)  # another distributor names the phone, after the notice went out
     await network.press(phone, "I agree")
     row = await altscore.platform.database.reads.fetchrow(
-        "SELECT record, distributor_ids FROM consent WHERE retailer_id = $1 AND purpose = $2", shop.retailer_id, PURPOSE
+        "SELECT consent_id, distributor_ids FROM consent WHERE retailer_id = $1 AND purpose = $2",
+        shop.retailer_id,
+        PURPOSE,
     )
     assert row is not None
-    assert json.loads(row["record"])["notice"]["text"] == notice
+    assert await shown(altscore, row["consent_id"], shop) == notice
     assert row["distributor_ids"] == [shop.distributor_id]
 
 
@@ -190,11 +214,71 @@ async def test_hindi_asks_again_in_hindi_and_that_text_is_signed(altscore: Insta
     assert "अनुमति चाहता है" in again
     await network.press(phone, "सहमत हूँ")
     records = await altscore.platform.database.reads.fetch(
-        "SELECT record FROM consent WHERE retailer_id = $1", shop.retailer_id
+        "SELECT consent_id, record FROM consent WHERE retailer_id = $1", shop.retailer_id
     )
     assert [json.loads(one["record"])["notice"]["language"] for one in records] == ["hi"]
-    assert json.loads(records[0]["record"])["notice"]["text"] == again
+    assert await shown(altscore, records[0]["consent_id"], shop) == again
+    assert again.startswith("Shop ")
+    assert "जी, AltCredit आपकी अनुमति चाहता है।" in again
     assert await network.say(phone, "English") != []
+
+
+async def test_no_to_the_second_question_says_nothing_of_the_first(altscore: Installation, network: Network) -> None:
+    phone, lender = a_phone(), await altscore.lender()
+    shop = await a_shop(altscore, phone)
+    await altscore.score(shop)
+    await network.say(phone, "hello")
+    await invited(altscore, phone, shop, lender.client_id)
+    await network.run()
+    await network.press(phone, "I agree")
+    assert "not be used to improve the model" in (await network.press(phone, "No / नहीं"))[0]
+    assert await can_score(altscore, lender, shop) == 200
+
+
+async def test_a_notice_that_cannot_be_drafted_any_more_does_not_hold_up_the_webhook(
+    altscore: Installation, network: Network
+) -> None:
+    phone, lender = a_phone(), await altscore.lender()
+    shop = await a_shop(altscore, phone)
+    await network.say(phone, "hello")
+    await invited(altscore, phone, shop, lender.client_id)
+    await network.run()
+    async with altscore.platform.database.transaction() as db:
+        await db.execute("UPDATE client SET status = 'suspended' WHERE client_id = $1", lender.client_id)
+    (said,) = await network.say(phone, "HINDI")
+    assert "समय समाप्त" in said
+    assert "समय समाप्त" in (await network.press(phone, "I agree"))[0]
+
+
+async def test_after_erasure_the_signature_holds_and_the_name_is_nowhere(
+    altscore: Installation, network: Network
+) -> None:
+    phone, lender, platform = a_phone(), await altscore.lender(), altscore.platform
+    shop = await a_shop(altscore, phone)
+    await network.say(phone, "hello")
+    await invited(altscore, phone, shop, lender.client_id)
+    await network.run()
+    (name,) = re.findall("Shop [0-9]+", network.last(phone).text)
+    await network.press(phone, "I agree")
+    row = "SELECT consent_id, record, signature, key_id, sealed_business FROM consent WHERE retailer_id = $1"
+    before = await platform.database.reads.fetchrow(row, shop.retailer_id)
+    assert before is not None
+    assert before["sealed_business"] is not None
+    async with platform.database.transaction() as db:
+        await compliance.request_erasure(
+            db, keyring=platform.keyring, retailer_id=shop.retailer_id, requested_by="test", reason="t",
+            now=datetime.now(UTC),
+        )  # fmt: skip
+        assert await consent.as_shown(db, keyring=platform.keyring, retailer_ids=[shop.retailer_id]) == {}
+        await messaging.forget(db, phones=[], retailer_ids=[shop.retailer_id])
+    after = await platform.database.reads.fetchrow(row, shop.retailer_id)
+    assert after is not None
+    assert (after["record"], after["signature"]) == (before["record"], before["signature"])
+    assert platform.signing.verify("consent", after["key_id"], after["record"], after["signature"])
+    assert after["sealed_business"] is None
+    assert name.encode() not in after["record"]
+    left = "SELECT count(*) FROM consent_invitation WHERE retailer_id = $1 AND (sealed_shown IS NOT NULL OR state = 'open')"
+    assert await platform.database.reads.fetchval(left, shop.retailer_id) == 0
 
 
 async def test_no_grants_nothing_and_a_question_is_answered_once(altscore: Installation, network: Network) -> None:
@@ -203,7 +287,7 @@ async def test_no_grants_nothing_and_a_question_is_answered_once(altscore: Insta
     await network.say(phone, "hello")
     await invited(altscore, phone, shop, lender.client_id)
     await network.run()
-    assert "300 and 900" in (await network.press(phone, "More"))[0]
+    assert "300 to 900" in (await network.press(phone, "More"))[0]
     assert "not affected" in (await network.press(phone, "No"))[0]
     assert "answered or has expired" in (await network.press(phone, "I agree"))[0]
     assert await altscore.platform.database.reads.fetchval(
@@ -266,11 +350,19 @@ async def test_beyond_24_hours_the_question_goes_as_the_approved_template(
     await invited(altscore, phone, shop, lender.client_id, language="hi")
     await network.run()
     asked = network.last(phone)
-    assert (asked.kind, asked.template) == ("template", "credit_consent_v1")
-    assert "/hi]" in asked.text
-    assert "Lender" in asked.text
-    await network.press(phone, "consent:grant")
+    assert (asked.kind, asked.template) == ("template", "consent_invitation_v1")
+    assert asked.text.startswith("नमस्ते।")
+    assert list(asked.buttons) == ["सूचना पढ़ें"]
+    assert await can_score(altscore, lender, shop) == 403
+    (notice,) = await network.press(phone, "सूचना पढ़ें")  # which opens the 24 hours
+    assert "Lender" in notice
+    assert list(network.last(phone).buttons) == ["सहमत हूँ", "नहीं", "और जानें"]
+    await network.press(phone, "सहमत हूँ")
     assert await can_score(altscore, lender, shop) == 200
+    (row,) = await altscore.platform.database.reads.fetch(
+        "SELECT consent_id FROM consent WHERE retailer_id = $1", shop.retailer_id
+    )
+    assert await shown(altscore, row["consent_id"], shop) == notice
 
 
 async def test_a_reply_too_late_for_the_window_is_dropped_and_said_so(altscore: Installation, network: Network) -> None:
@@ -385,3 +477,43 @@ async def test_a_service_is_told_what_is_wrong_with_an_invitation(altscore: Inst
     assert [(answer.status_code, answer.json()["error"]["code"]) for answer, _, _ in wrong] == [
         (status, code) for _, status, code in wrong
     ]
+
+
+class Answering:
+    """WhatsApp, which takes whatever comes under one id."""
+
+    def __init__(self, wamid: str) -> None:
+        self.wamid = wamid
+
+    async def send(self, _body: dict[str, Any]) -> Outcome:
+        return Outcome(end="sent", wamid=self.wamid)
+
+
+async def test_a_status_that_comes_while_the_sending_is_written_down_is_not_lost(altscore: Installation) -> None:
+    phone, platform, wamid = a_phone(), altscore.platform, "wamid.OUTrace"
+    body = document(altscore, a_text(phone, "HELP", "wamid.INrace"))
+    async with altscore.client() as client:
+        assert (await client.post(WEBHOOK, content=body, headers=signed(altscore, body))).status_code == 200
+    hashed = messaging.phone_hash(platform.keyring, phone)
+    status = {"id": wamid, "status": "delivered", "timestamp": str(int(time.time())), "recipient_id": phone}
+    delivery = messaging.read(json.loads(document(altscore, statuses=[status])), phone_number_id=None)
+    means = messaging.Means(
+        keyring=platform.keyring, signing=platform.signing, fiduciary=consent.Fiduciary.of(platform.settings)
+    )
+    sending = messaging.drain(
+        platform.database, keyring=platform.keyring, phone=hashed, client=cast(Any, Answering(wamid)),
+        clock=lambda: datetime.now(UTC),
+    )  # fmt: skip
+    async with platform.database.transaction() as db:
+        await messaging.receive(db, means=means, delivery=delivery, now=datetime.now(UTC))
+        task = asyncio.create_task(sending)
+
+        async def waits() -> bool:  # for the status to be committed; without that it would be done, and know nothing
+            waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype = 'advisory')"
+            return task.done() or bool(await platform.database.reads.fetchval(waiting))
+
+        await until(waits)
+    assert await task == 1
+    row = await platform.database.reads.fetchrow("SELECT state FROM outbound_message WHERE wamid = $1", wamid)
+    assert row is not None
+    assert row["state"] == "delivered"

@@ -8,20 +8,19 @@ import sys
 from pathlib import Path
 
 import httpx2
+import pytest
 
-from altcredit.cli.messaging import wordings
+from altcredit.cli.messaging import templates
+from altcredit.engine.messaging import definitions
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_wording_fits_a_template() -> None:
-    found = wordings(fiduciary="AltCredit", purpose="working_capital_loan")
-    assert len({(one["template"], one["language"]) for one in found}) == len(found)
-    for one in found:
-        assert 0 < len(one["body"]) <= 1_024, one["template"]
-        assert "{{1}}" in one["body"], one["template"]
-        assert not one["body"].startswith("{{")
-        assert not one["body"].endswith("}}")
+def test_the_templates_are_printed_as_whatsapp_takes_them(capsys: pytest.CaptureFixture[str]) -> None:
+    templates(json=True)
+    assert json.loads(capsys.readouterr().out) == definitions()
+    templates()
+    assert "consent_invitation_v1" in capsys.readouterr().out
 
 
 def test_the_stand_in_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:

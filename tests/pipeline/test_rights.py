@@ -80,7 +80,7 @@ async def _trading(platform: Platform) -> tuple[str, str]:
         second = await retailers.by_gst(db, keyring=platform.keyring, gstin=OTHER)
         lender = await identity.add_lender(db, keyring=platform.keyring, actor="t", name="L", now=NOW)
         await consent.grant(
-            db, keyring=platform.keyring, signing=platform.signing, fiduciary="AltCredit", actor="t", phone_hash=PHONE,
+            db, keyring=platform.keyring, signing=platform.signing, fiduciary=consent.Fiduciary.of(Settings()), actor="t", phone_hash=PHONE,
             distributor_id="dist_c4f9", retailer_ref=None, lender_scope=[lender.client_id],
             purpose="working_capital_loan", channel="whatsapp", message_id="wamid.1", language="en", now=NOW,
         )  # fmt: skip

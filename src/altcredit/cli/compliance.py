@@ -57,7 +57,7 @@ def report(
     out: Path | None
         File to write; without it, standard output.
     """
-    from altcredit.engine import compliance
+    from altcredit.engine import compliance, consent
 
     async def work(platform: Platform) -> compliance.Report:
         settings = platform.settings
@@ -68,7 +68,7 @@ def report(
                 since=_utc(from_),
                 until=_utc(to),
                 residency=settings.residency,
-                fiduciary=settings.fiduciary,
+                fiduciary=consent.Fiduciary.of(settings).name,
                 environment=settings.environment,
                 actor=_actor(),
                 now=clock.now(),

@@ -129,6 +129,15 @@ async def _kafka(platform: Platform) -> Finding:
     return Finding(check="kafka", ok=True, finding=f"topic {topic} has {count} partitions")
 
 
+async def _notice(platform: Platform) -> Finding:
+    """Shops can be asked for consent where the operator has said who asks, and where rights are claimed."""
+    from altcredit.engine import consent
+
+    missing = consent.Fiduciary.of(platform.settings).missing
+    text = f"nobody can be asked for consent: set {', '.join(missing)}" if missing else "it says who asks for consent"
+    return Finding(check="notice", ok=not missing, finding=text)
+
+
 async def _guard(platform: Platform) -> Finding:
     """GUARD's part is in order where there is no partner to serve, or all that an application needs is there."""
     from altcredit.engine import delivery, identity, registry, sources
@@ -160,5 +169,6 @@ _CHECKS: dict[str, Callable[[Platform], Awaitable[Finding]]] = {
     "lake": _lake,
     "jobs": _jobs,
     "kafka": _kafka,
+    "notice": _notice,
     "guard": _guard,
 }

@@ -25,41 +25,20 @@ def register(app: cyclopts.App) -> None:
 
 
 @group.command
-def templates(*, purpose: str = "working_capital_loan", json: Json = False) -> None:
-    """
-    Print the templates that are sent after 24 hours, as they are to be approved at WhatsApp.
+def templates(*, json: Json = False) -> None:
+    """Print the templates to have approved at WhatsApp, each as its API (POST …/message_templates) takes it."""
+    from altcredit.engine.messaging import definitions
 
-    Parameters
-    ----------
-    purpose: str
-        Purpose that the consent notice is worded for.
-    """
-    emit(wordings(fiduciary=settings().fiduciary, purpose=purpose), json=json)
+    found = definitions()
+    emit(found if json else [_outlined(one) for one in found], json=json)
 
 
-def wordings(*, fiduciary: str, purpose: str) -> list[dict[str, Any]]:
-    """Return name, language and body of every template; ``{{1}}``, ``{{2}}`` … are what a message fills in."""
-    from altcredit.engine import consent
-    from altcredit.engine.messaging import TEXTS, numbered
-
-    notices = (("credit_consent_v1", purpose), ("model_development_v1", consent.MODEL_DEVELOPMENT))
-    found: list[dict[str, Any]] = [
-        {
-            "template": name,
-            "language": language,
-            "body": consent.numbered(language=language, fiduciary=fiduciary, purpose=of),
-            "buttons": 3,
-        }
-        for name, of in notices
-        for language in ("en", "hi")
-    ]
-    found += [
-        {"template": text.template, "language": language, "body": numbered(text.of(language)), "buttons": 0}
-        for text in TEXTS.values()
-        if text.template
-        for language in ("en", "hi")
-    ]
-    return found
+def _outlined(definition: dict[str, Any]) -> dict[str, Any]:
+    parts = {one["type"]: one for one in definition["components"]}
+    body = parts["BODY"].get("text", "WhatsApp's own words for a code, with the advice to tell it to nobody")
+    buttons = ", ".join(one["text"] for one in parts.get("BUTTONS", {}).get("buttons", ()))
+    head = {name: definition[name] for name in ("name", "language", "category")}
+    return {**head, "body": body, "buttons": buttons}
 
 
 @group.command
@@ -91,15 +70,14 @@ def invite(
     hindi: bool
         Ask in Hindi.
     """
-    from altcredit.engine import messaging
+    from altcredit.engine import consent, messaging
 
     async def work(platform: Platform) -> messaging.Invitation:
+        fiduciary = consent.Fiduciary.of(platform.settings)
         async with platform.database.transaction() as db:
             return await messaging.invite(
                 db,
-                means=messaging.Means(
-                    keyring=platform.keyring, signing=platform.signing, fiduciary=platform.settings.fiduciary
-                ),
+                means=messaging.Means(keyring=platform.keyring, signing=platform.signing, fiduciary=fiduciary),
                 phone=phone,
                 distributor_id=distributor,
                 retailer_ref=ref,

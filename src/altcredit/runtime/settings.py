@@ -17,6 +17,7 @@ PREFIX = "ALTCREDIT_"
 BUILT_IN = "built-in"
 
 Environment = Literal["development", "sandbox", "production"]
+_WEB = r"\A(https://[!-~]{3,120})?\Z"
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
@@ -149,7 +150,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str,
         _says("Country in which all data is kept, as the operator asserts it (`IN`); stated in compliance reports."),
     ] = ""
-    fiduciary: Annotated[str, _says("Name of the data fiduciary in consent notices.")] = "AltCredit"
+    fiduciary: Annotated[
+        str,
+        msgspec.Meta(
+            max_length=80,
+            description="Name of the data fiduciary, who asks in consent notices; empty outside production: AltCredit.",
+        ),
+    ] = ""
+    rights_url: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=_WEB,
+            description="Page where shops claim their rights, in consent notices (short: they hold 1,024 characters); "
+            "empty outside production: an example. Production asks nobody for consent without it.",
+        ),
+    ] = ""
+    dpo_contact: Annotated[
+        str,
+        msgspec.Meta(
+            max_length=80,
+            description="How shops reach the data protection officer, in consent notices: an e-mail address or phone "
+            "number; empty: as with the page of rights.",
+        ),
+    ] = ""
+    board_url: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=_WEB,
+            description="Page where shops complain to the Data Protection Board, in consent notices; empty: as with "
+            "the page of rights.",
+        ),
+    ] = ""
 
     @property
     def home_path(self) -> Path:

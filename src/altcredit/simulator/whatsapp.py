@@ -1,8 +1,9 @@
 """
 The bundled stand-in for WhatsApp's Cloud API and for the phones behind it, over HTTP.
 
-``POST /v23.0/<number>/messages`` takes messages as WhatsApp does, and refuses as it does: no token, a body beyond the
-limits, anything but a template when 24 hours have passed since the phone wrote. It reports ``sent`` and ``delivered``.
+``POST /v23.0/<number>/messages`` takes messages as WhatsApp does, and refuses as it does: no token, what is not within
+its rules (``whatsapp_rules``), templates that were not approved, anything but a template when 24 hours have passed
+since the phone wrote. It reports ``sent`` and ``delivered``.
 ``POST /phones/<phone>/say|press|read`` has a phone write, press a button or read; ``GET /phones/<phone>`` shows what it
 has. All of it comes back to the platform as signed webhooks.
 """
@@ -14,11 +15,14 @@ import itertools
 import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 
 import httpx2
 import msgspec
+
+from altcredit.engine import messaging
+from altcredit.simulator.whatsapp_rules import Message, Refused, approved, invalid, taken
 
 _WINDOW: Final = 24 * 3600
 _MAX_BODY: Final = 64 * 1024
@@ -29,23 +33,6 @@ _TRIES: Final = 4
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-class Message(msgspec.Struct, kw_only=True):
-    """A message as a phone shows it. ``buttons``: id by title."""
-
-    wamid: str
-    kind: str
-    text: str
-    buttons: dict[str, str] = {}
-    template: str | None = None
-    state: str = "sent"
-
-
-class _Refused(Exception):
-    def __init__(self, status: int, code: int, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code = status, code
 
 
 class WhatsApp:
@@ -59,10 +46,16 @@ class WhatsApp:
         access_token: str,
         phone_number_id: str,
         context: ssl.SSLContext | None = None,
+        templates: Iterable[dict[str, Any]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``webhook_url``: where the platform listens; ``clock``: seconds since the epoch."""
+        """
+        ``webhook_url``: where the platform listens; ``clock``: seconds since the epoch.
+
+        ``templates``: definitions of those that were approved; None: all of the platform's own.
+        """
         self.webhook_url = webhook_url
+        self.templates = approved(messaging.definitions() if templates is None else templates)
         self.inboxes: dict[str, list[Message]] = {}
         self.refusing: list[tuple[int, int]] = []
         """Answers (status, code) to give to the next messages, in order: trouble on demand."""
@@ -81,9 +74,8 @@ class WhatsApp:
             raise RuntimeError(f"no {scope['type']} here")
         try:
             status, answer = await self._answered(scope, await _read(receive))
-        except _Refused as refused:
-            status = refused.status
-            answer = {"error": {"message": str(refused), "type": "OAuthException", "code": refused.code}}
+        except Refused as refused:
+            status, answer = refused.status, refused.body
         body = msgspec.json.encode(answer)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -131,13 +123,13 @@ class WhatsApp:
         if sending and scope["method"] == "POST":
             self._require_token(scope["headers"])
             if sending[1] != self._number:
-                raise _Refused(400, 100, "Unsupported post request: no such phone number")
+                raise invalid(f"Object with ID '{sending[1]}' does not exist")
             return 200, await self._taken(_decoded(body))
         if phone and scope["method"] == "GET" and phone[2] is None:
             return 200, {"phone": phone[1], "messages": self.inboxes.get(phone[1], [])}
         if phone and scope["method"] == "POST" and phone[2]:
             return 200, {"webhook_status": await self._acted(phone[1], phone[2], _decoded(body) if body else {})}
-        raise _Refused(404, 100, "Unknown path")
+        raise Refused(404, 2500, "Unknown path components")
 
     async def _acted(self, phone: str, what: str, asked: dict[str, Any]) -> int:
         try:
@@ -145,22 +137,21 @@ class WhatsApp:
                 return await self.say(phone, str(asked["text"]))
             return await (self.read(phone) if what == "read" else self.press(phone, str(asked["button"])))
         except LookupError as missing:
-            raise _Refused(404, 100, f"Nothing to {what}") from missing
+            raise Refused(404, 100, f"Nothing to {what}") from missing
 
     def _require_token(self, headers: list[tuple[bytes, bytes]]) -> None:
         wanted = f"Bearer {self._access_token}".encode()
         if not any(name == b"authorization" and hmac.compare_digest(value, wanted) for name, value in headers):
-            raise _Refused(401, 190, "Invalid OAuth access token")
+            raise Refused(401, 190, "Invalid OAuth access token - Cannot parse access token")
 
     async def _taken(self, body: dict[str, Any]) -> dict[str, Any]:
         if self.refusing:
-            raise _Refused(*self.refusing.pop(0), "Refused on demand")
-        to = body.get("to")
-        if body.get("messaging_product") != "whatsapp" or not isinstance(to, str) or not to.isdigit():
-            raise _Refused(400, 100, "Invalid parameter")
-        message = _checked(body, f"wamid.OUT{self._run}{next(self._serial)}")
+            raise Refused(*self.refusing.pop(0), "Refused on demand")
+        message = taken(body, f"wamid.OUT{self._run}{next(self._serial)}", self.templates)
+        to: str = body["to"].lstrip("+")
         if message.template is None and self._clock() - self._heard.get(to, float("-inf")) >= _WINDOW:
-            raise _Refused(400, 131047, "Re-engagement message")
+            details = "Message failed to send because more than 24 hours have passed since the customer last replied"
+            raise Refused(400, 131047, "Re-engagement message", details)
         async with self._arrived:
             self.inboxes.setdefault(to, []).append(message)
             self._arrived.notify_all()
@@ -168,7 +159,7 @@ class WhatsApp:
             task = asyncio.create_task(self._delivered(to, message))
             self._reports.add(task)
             task.add_done_callback(self._reports.discard)
-        contact = {"input": to, "wa_id": to}
+        contact = {"input": body["to"], "wa_id": to}
         return {"messaging_product": "whatsapp", "contacts": [contact], "messages": [{"id": message.wamid}]}
 
     # Webhooks
@@ -227,55 +218,11 @@ def _pressed(message: Message, title: str, id_: str) -> dict[str, Any]:
     return {"type": "interactive", "context": context, "interactive": reply}
 
 
-def _checked(body: dict[str, Any], wamid: str) -> Message:
-    """Return the message, if it is within WhatsApp's limits."""
-    try:
-        message = _MESSAGES[body["type"]](body[body["type"]], wamid)
-    except (KeyError, TypeError, IndexError) as missing:
-        raise _Refused(400, 100, f"Invalid parameter: {missing}") from missing
-    if not 0 < len(message.text) <= (1_024 if message.kind == "interactive" else 4_096):
-        raise _Refused(400, 100, "Invalid parameter: length of the text")
-    return message
-
-
-def _text(part: dict[str, Any], wamid: str) -> Message:
-    return Message(wamid=wamid, kind="text", text=part["body"])
-
-
-def _interactive(part: dict[str, Any], wamid: str) -> Message:
-    buttons = {one["reply"]["title"]: one["reply"]["id"] for one in part["action"]["buttons"]}
-    footer = part.get("footer", {}).get("text", "")
-    if not 1 <= len(buttons) <= 3 or any(len(title) > 20 for title in buttons) or len(footer) > 60:
-        raise _Refused(400, 100, "Invalid parameter: buttons or footer")
-    return Message(wamid=wamid, kind="interactive", text=part["body"]["text"], buttons=buttons)
-
-
-def _template(part: dict[str, Any], wamid: str) -> Message:
-    values: list[str] = []
-    buttons: dict[str, str] = {}
-    for component in part.get("components", []):
-        if component["type"] == "body":
-            values = [one["text"] for one in component["parameters"]]
-        else:
-            buttons[f"#{component['index']}"] = component["parameters"][0]["payload"]
-    if any(re.search(r"[\n\t]| {4}", value) or not value for value in values):
-        raise _Refused(400, 132012, "Parameter format does not match")
-    text = f"[{part['name']}/{part['language']['code']}] " + " | ".join(values)
-    return Message(wamid=wamid, kind="template", text=text, buttons=buttons, template=part["name"])
-
-
-_MESSAGES: Final[dict[str, Callable[[dict[str, Any], str], Message]]] = {
-    "text": _text,
-    "interactive": _interactive,
-    "template": _template,
-}
-
-
 def _decoded(body: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
-        raise _Refused(400, 100, "Invalid JSON") from problem
+        raise invalid("the body is no JSON object") from problem
 
 
 async def _read(receive: Receive) -> bytes:
@@ -285,5 +232,5 @@ async def _read(receive: Receive) -> bytes:
         body += message.get("body", b"")
         more = message.get("more_body", False)
         if len(body) > _MAX_BODY:
-            raise _Refused(413, 100, "Too large")
+            raise Refused(413, 100, "Too large")
     return body

@@ -13,6 +13,7 @@ from altcredit.engine import compliance, consent, identity, retailers, scoring
 from altcredit.runtime import signing
 from altcredit.runtime.db import Database
 from altcredit.runtime.keys import KeyProvider, Keyring
+from altcredit.runtime.settings import Settings
 from altcredit.runtime.signing import SigningKeys
 
 NOW = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
@@ -69,7 +70,7 @@ class Engine:
     async def consent(self, shop: Shop, *lenders: str, at: datetime = NOW) -> consent.Granted:
         async with self.database.transaction() as db:
             return await consent.grant(
-                db, keyring=self.keyring, signing=self.signing, fiduciary="AltCredit", actor="test",
+                db, keyring=self.keyring, signing=self.signing, fiduciary=consent.Fiduciary.of(Settings()), actor="test",
                 phone_hash=shop.phone_hash, distributor_id=shop.distributor_id, retailer_ref=None,
                 lender_scope=lenders, purpose=PURPOSE, channel="whatsapp", message_id="wamid.t", language="hi", now=at,
             )  # fmt: skip

@@ -55,7 +55,7 @@ class Desk(msgspec.Struct, kw_only=True):
     async def consent(self, shop: ShopOfApi, lender: str) -> consent.Granted:
         async with self.database.transaction() as db:
             return await consent.grant(
-                db, keyring=self.keyring, signing=self.platform.signing, fiduciary="AltCredit", actor="test",
+                db, keyring=self.keyring, signing=self.platform.signing, fiduciary=consent.Fiduciary.of(Settings()), actor="test",
                 phone_hash=shop.phone_hash, distributor_id=shop.distributor_id, retailer_ref=None,
                 lender_scope=[lender], purpose="working_capital_loan", channel="whatsapp", message_id="wamid.x",
                 language="en", now=NOW,

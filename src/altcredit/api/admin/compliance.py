@@ -7,7 +7,7 @@ import msgspec
 
 from altcredit.api.admin.actions import actor, looking
 from altcredit.api.contract import BodyMalformed, Call, Raw
-from altcredit.engine import compliance
+from altcredit.engine import compliance, consent
 from altcredit.runtime.refusal import Detail
 
 # A page of its own: printable, with its style and charts inside, and nothing that runs.
@@ -53,7 +53,7 @@ async def report(call: Call, asked: ReportQuery) -> compliance.Report | Raw:
         since=_moment("from", asked.since),
         until=_moment("to", asked.until),
         residency=settings.residency,
-        fiduciary=settings.fiduciary,
+        fiduciary=consent.Fiduciary.of(settings).name,
         environment=settings.environment,
         actor=actor(call),
         now=call.now,

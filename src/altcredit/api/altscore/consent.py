@@ -91,7 +91,13 @@ class ShowRequest(msgspec.Struct, frozen=True, kw_only=True):
 class ShowAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The signed record: verify ``signature`` over the JCS form of ``record`` with ``public_key``."""
 
-    record: dict[str, Any]
+    record: Annotated[
+        dict[str, Any],
+        msgspec.Meta(
+            description="`notice.text` is what was shown, with ⟦business⟧ for the shop's own name; `business_sha256` "
+            "is the digest of a disclosure of the name (RFC 9901), which the shop itself can read and hand on."
+        ),
+    ]
     signature: str
     public_key: str
     revoked_at: str | None
@@ -114,7 +120,7 @@ async def grant(call: Call, asked: GrantRequest) -> GrantAnswer:
         call.db,
         keyring=call.platform.keyring,
         signing=call.platform.signing,
-        fiduciary=call.platform.settings.fiduciary,
+        fiduciary=consent.Fiduciary.of(call.platform.settings),
         actor=_actor(call),
         phone_hash=asked.retailer_phone_hash,
         distributor_id=asked.distributor_id,
@@ -190,7 +196,13 @@ ROUTES = (
         asks=GrantRequest,
         answers=GrantAnswer,
         credentials=(service("consent:grant"),),
-        refusals=(consent.RetailerUnknown, consent.RetailerAmbiguous, consent.LenderUnknown),
+        refusals=(
+            consent.RetailerUnknown,
+            consent.RetailerAmbiguous,
+            consent.LenderUnknown,
+            consent.NoticeTooLong,
+            consent.NoticeNotSetUp,
+        ),
         writes=True,
         replays="X-Request-ID",
         links={

@@ -108,8 +108,11 @@ ERRORS: dict[type[Refusal], Error] = {
         "The phone must be E.164 digits without plus.",
         "फ़ोन E.164 अंकों में, बिना plus के होना चाहिए।",
     ),
-    messaging.NoticeTooLong: Error(
-        400, "INVALID_REQUEST", "The notice names too many parties.", "सूचना में बहुत अधिक पक्षों के नाम हैं।"
+    consent.NoticeTooLong: Error(
+        400,
+        "INVALID_REQUEST",
+        "The consent notice would be longer than a message may be: name fewer lenders.",
+        "सहमति सूचना संदेश की सीमा से लंबी हो जाएगी: कम ऋणदाताओं के नाम दें।",
     ),
     messaging.ShopAmbiguous: Error(
         409,
@@ -145,4 +148,5 @@ ERRORS: dict[type[Refusal], Error] = {
     ),
     # 503: not now
     ingestion.LakeUnavailable: COMMON[Unavailable],
+    consent.NoticeNotSetUp: COMMON[Unavailable],
 }

@@ -59,6 +59,14 @@ class OwnConsent(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: str
     revoked_at: Moment | None
     notice: Annotated[dict[str, Any], msgspec.Meta(description="Version, language, text and its SHA-256, as signed.")]
+    shown: Annotated[str, msgspec.Meta(description="The notice word for word, with the shop's name.")]
+    disclosure: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="Proves the name in the notice: `notice.business_sha256` is its SHA-256 (RFC 9901, 4.2). Null "
+            "where no name was shown."
+        ),
+    ]
 
 
 class OwnConsents(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,14 +176,20 @@ async def _ids(call: Call, db: Any) -> tuple[str, ...]:
 
 async def read_consents(call: Call, _asked: Nothing) -> OwnConsents:
     async with call.platform.database.transaction() as db:
-        found = await consent.records(db, retailer_ids=await _ids(call, db))
+        ids = await _ids(call, db)
+        found = await consent.records(db, retailer_ids=ids)
+        shown = await consent.as_shown(db, keyring=call.platform.keyring, retailer_ids=ids)
         records = [(one, msgspec.json.decode(one.record, type=dict[str, Any])) for one in reversed(found)]
         lenders = sorted({lender for _, record in records for lender in record["lender_scope"]})
         names = await identity.lender_names(db, lender_ids=lenders)
-    return OwnConsents(consents=[_consent(one, record, names, call) for one, record in records])
+    return OwnConsents(
+        consents=[_consent(one, record, names, shown.get(one.consent_id), call) for one, record in records]
+    )
 
 
-def _consent(one: consent.Recorded, record: Payload, names: dict[str, str], call: Call) -> OwnConsent:
+def _consent(
+    one: consent.Recorded, record: Payload, names: dict[str, str], shown: consent.Shown | None, call: Call
+) -> OwnConsent:
     expired = record["expires_at"] <= consent.timestamp(call.now)
     return OwnConsent(
         consent_id=one.consent_id,
@@ -187,6 +201,8 @@ def _consent(one: consent.Recorded, record: Payload, names: dict[str, str], call
         expires_at=record["expires_at"],
         revoked_at=_moment(one.revoked_at),
         notice=record["notice"],
+        shown=record["notice"]["text"] if shown is None else shown.text,
+        disclosure=None if shown is None else shown.disclosure,
     )
 
 

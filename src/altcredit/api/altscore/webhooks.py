@@ -66,7 +66,8 @@ class InvitationAnswer(msgspec.Struct, frozen=True, kw_only=True):
 def means(call: Call) -> messaging.Means:
     """Return what conversations need of the installation."""
     platform = call.platform
-    return messaging.Means(keyring=platform.keyring, signing=platform.signing, fiduciary=platform.settings.fiduciary)
+    fiduciary = consent.Fiduciary.of(platform.settings)
+    return messaging.Means(keyring=platform.keyring, signing=platform.signing, fiduciary=fiduciary)
 
 
 async def verify(call: Call, asked: HandshakeRequest) -> Raw:
@@ -154,7 +155,7 @@ ROUTES = (
         ),
         judges_body=_judge_signature,
         writes=True,
-        max_body=1024 * 1024,
+        max_body=3 * 1024 * 1024,  # as WhatsApp documents it
     ),
     Route(
         method="POST",
@@ -172,8 +173,9 @@ ROUTES = (
             consent.RetailerUnknown,
             consent.RetailerAmbiguous,
             consent.LenderUnknown,
+            consent.NoticeTooLong,
+            consent.NoticeNotSetUp,
             messaging.PhoneInvalid,
-            messaging.NoticeTooLong,
         ),
         writes=True,
         replays="X-Request-ID",

@@ -147,6 +147,7 @@ async def _document(
 ) -> bytes:
     shop = await retailers.dossier(db, keyring=keyring, retailer_id=row["retailer_id"])
     consents = await consent.records(db, retailer_ids=shop.ids)
+    shown = await consent.as_shown(db, keyring=keyring, retailer_ids=shop.ids)
     accesses = await scoring.accesses(db, retailer_ids=shop.ids)
     scores = await scoring.assessments(db, retailer_ids=shop.ids)
     lenders = await identity.lender_names(db, lender_ids=sorted({one.lender_id for one in accesses}))
@@ -164,7 +165,7 @@ async def _document(
             "distributors": [
                 {**msgspec.to_builtins(one), "name": distributors.get(one.distributor_id)} for one in shop.distributors
             ],
-            "consents": [_consent(one, signing) for one in consents],
+            "consents": [_consent(one, shown.get(one.consent_id), signing) for one in consents],
             "ledger": list(ledger),
             "scores": scores,
             "accesses": [{**msgspec.to_builtins(one), "lender": lenders.get(one.lender_id)} for one in accesses],
@@ -176,9 +177,12 @@ async def _document(
     )
 
 
-def _consent(one: consent.Recorded, signing: SigningKeys) -> dict[str, Any]:
+def _consent(one: consent.Recorded, shown: consent.Shown | None, signing: SigningKeys) -> dict[str, Any]:
+    record = msgspec.json.decode(one.record)
     return {
-        "record": msgspec.json.decode(one.record),
+        "record": record,
+        "shown": record["notice"]["text"] if shown is None else shown.text,
+        "disclosure": None if shown is None else shown.disclosure,
         "signature": one.signature.hex(),
         "key_id": one.key_id,
         "public_key": signing.public_pem(one.key_id),

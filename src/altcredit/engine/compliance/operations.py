@@ -223,7 +223,7 @@ async def _key(
     # Once more, for what a run that was under way at the halt may have stored after the scores went.
     late = await scoring.erase(db, retailer_ids=erasure.retailer_ids)
     await grievances.forget(db, retailer_ids=erasure.retailer_ids)
-    await messaging.forget(db, phones=identifiers)
+    await messaging.forget(db, phones=identifiers, retailer_ids=erasure.retailer_ids)
     destroyed = await retailers.destroy(db, retailer_ids=erasure.retailer_ids)
     await store.drop_exports_of(db, erasure.retailer_ids)
     await store.forget_identifiers(db, erasure.erasure_id)

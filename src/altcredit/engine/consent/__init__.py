@@ -1,8 +1,20 @@
 """Consent: the signed ledger, and what it lets whom do."""
 
-from altcredit.engine.consent.erasure import Recorded, end_all, records
+from altcredit.engine.consent.erasure import Recorded, Shown, as_shown, end_all, records
 from altcredit.engine.consent.ledger import timestamp
-from altcredit.engine.consent.notice import MODEL_DEVELOPMENT, numbered
+from altcredit.engine.consent.notice import (
+    BUSINESS,
+    MAX_LENGTH,
+    MODEL_DEVELOPMENT,
+    Disclosure,
+    Fiduciary,
+    NoticeNotSetUp,
+    NoticeTooLong,
+    cut,
+    is_worded_as,
+    length,
+    plain,
+)
 from altcredit.engine.consent.operations import (
     ConsentUnknown,
     Draft,
@@ -28,26 +40,37 @@ from altcredit.engine.consent.operations import (
 )
 
 __all__ = [
+    "BUSINESS",
+    "MAX_LENGTH",
     "MODEL_DEVELOPMENT",
     "ConsentUnknown",
+    "Disclosure",
     "Draft",
     "Exported",
+    "Fiduciary",
     "Granted",
     "LenderUnknown",
     "NotGranted",
+    "NoticeNotSetUp",
+    "NoticeTooLong",
     "Recorded",
     "RetailerAmbiguous",
     "RetailerUnknown",
     "Revoked",
     "ScopeMismatch",
+    "Shown",
     "agree",
+    "as_shown",
     "check",
+    "cut",
     "draft",
     "end_all",
     "grant",
     "gst_head_key",
     "head_key",
-    "numbered",
+    "is_worded_as",
+    "length",
+    "plain",
     "records",
     "relink",
     "revoke",

@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 import msgspec
 import rfc8785
 
-from altcredit.engine.consent.notice import Notice
+from altcredit.engine.consent.notice import Disclosure, Notice
 
-SCHEMA = "altcredit.consent.v1"
+# Version 2: a notice's text may leave the shop's name out, to which `business_sha256` binds it.
+SCHEMA = "altcredit.consent.v2"
 VALIDITY = timedelta(days=365)
 HALT_WITHIN = timedelta(hours=1)
 
@@ -34,7 +35,14 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
     granted_at: datetime
     expires_at: datetime
     notice: Notice
+    salt: str
+    """256 random bits that hide the shop's name in the signed record."""
     supersedes: tuple[str, ...] = ()
+
+    @property
+    def disclosure(self) -> Disclosure | None:
+        """What opens the name that was shown; None where none was."""
+        return None if self.notice.business is None else Disclosure(salt=self.salt, name=self.notice.business)
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -51,7 +59,15 @@ class Active(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def signed_bytes(consent: Consent) -> bytes:
-    """Return the bytes that are signed: the JCS form of the record."""
+    """Return the bytes that are signed: the JCS form of the record. Of the shop's name they hold a salted hash."""
+    notice = {
+        "version": consent.notice.version,
+        "language": consent.notice.language,
+        "sha256": consent.notice.sha256,
+        "text": consent.notice.text,
+    }
+    if consent.disclosure is not None:
+        notice["business_sha256"] = consent.disclosure.sha256
     return rfc8785.dumps(
         {
             "schema": SCHEMA,
@@ -64,12 +80,7 @@ def signed_bytes(consent: Consent) -> bytes:
             "wa_message_id": consent.message_id,
             "granted_at": timestamp(consent.granted_at),
             "expires_at": timestamp(consent.expires_at),
-            "notice": {
-                "version": consent.notice.version,
-                "language": consent.notice.language,
-                "sha256": consent.notice.sha256,
-                "text": consent.notice.text,
-            },
+            "notice": notice,
             "supersedes": list(consent.supersedes),
         }
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Final
 
 import msgspec
 
@@ -20,13 +20,15 @@ from altcredit.engine.consent.ledger import (
     with_grant,
     without,
 )
-from altcredit.engine.consent.notice import MODEL_DEVELOPMENT, Language, Notice, places, render, values
+from altcredit.engine.consent.notice import MODEL_DEVELOPMENT, Fiduciary, Language, Notice, render
 from altcredit.runtime import outbox
 from altcredit.runtime.db import Connection
-from altcredit.runtime.ids import new_id
+from altcredit.runtime.ids import new_id, new_secret
 from altcredit.runtime.keys import Keyring
 from altcredit.runtime.refusal import Detail, Refusal
 from altcredit.runtime.signing import SigningKeys
+
+SEAL: Final = "consent.business"
 
 
 class NotGranted(Refusal):
@@ -54,14 +56,14 @@ class ConsentUnknown(Refusal):
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """What a shop is asked to agree to. ``values``: what fills the notice's places (``notice.numbered``), in order."""
+    """What a shop is asked to agree to. ``distributor``: the name of the one through whom it is asked."""
 
     retailer_id: str
     lender_scope: tuple[str, ...]
     distributor_ids: tuple[str, ...]
     purpose: str
     notice: Notice
-    values: tuple[str, ...]
+    distributor: str = ""
 
 
 class Granted(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +106,7 @@ async def grant(
     *,
     keyring: Keyring,
     signing: SigningKeys,
-    fiduciary: str,
+    fiduciary: Fiduciary,
     actor: str,
     phone_hash: str,
     distributor_id: str,
@@ -124,6 +126,8 @@ async def grant(
     :raises RetailerUnknown: no shop has this phone at this distributor.
     :raises RetailerAmbiguous: several have.
     :raises LenderUnknown: a named lender is not an active client.
+    :raises NoticeTooLong: the notice names more than a message holds.
+    :raises NoticeNotSetUp: the operator has not said who asks.
     """
     shown = await draft(
         db,
@@ -152,7 +156,7 @@ async def draft(
     db: Connection,
     *,
     keyring: Keyring,
-    fiduciary: str,
+    fiduciary: Fiduciary,
     phone_hash: str,
     distributor_id: str,
     retailer_ref: str | None,
@@ -165,24 +169,28 @@ async def draft(
 
     Raises as :func:`grant`.
     """
-    names = await _lender_names(db, lender_scope)
+    lenders = await _lender_names(db, lender_scope)
     retailer_id = await _shop(db, keyring, distributor_id, phone_hash, retailer_ref)
     linked = tuple(await retailers.distributors_of_phone(db, keyring=keyring, phone_hash=phone_hash))
     known = await identity.distributor_names(db, distributor_ids=linked)
-    parties: dict[str, Any] = {
-        "distributors": [known.get(one, one) for one in linked],
-        "lenders": names,
-        "purpose": purpose,
-        "days": VALIDITY.days,
-    }
-    given = values(**parties)
+    distributor = known.get(distributor_id, distributor_id)
+    notice = render(
+        language=language,
+        fiduciary=fiduciary,
+        business=(await retailers.profile(db, keyring=keyring, retailer_id=retailer_id)).name,
+        distributor=distributor,
+        distributors=[known.get(one, one) for one in linked],
+        lenders=lenders,
+        purpose=purpose,
+        days=VALIDITY.days,
+    )
     return Draft(
         retailer_id=retailer_id,
         lender_scope=tuple(lender_scope),
         distributor_ids=linked,
         purpose=purpose,
-        notice=render(language=language, fiduciary=fiduciary, **parties),
-        values=tuple(given[place] for place in places(language=language, purpose=purpose)),
+        notice=notice,
+        distributor=distributor,
     )
 
 
@@ -198,7 +206,10 @@ async def agree(
     now: datetime,
 ) -> Granted:
     """
-    Record that a shop agreed to what it was shown; the record holds that very text and names nobody beyond it.
+    Record that a shop agreed to what it was shown; the record is bound to that very text and names nobody beyond it.
+
+    The shop's own name is not in the record: a salted hash of it is, and what opens that is sealed beside it, for the
+    shop and until its erasure (decision 0011).
 
     :raises LenderUnknown: a named lender is not an active client any more.
     :raises retailers.RetailerUnknown: the shop is no more.
@@ -221,11 +232,14 @@ async def agree(
         granted_at=now.replace(microsecond=0),
         expires_at=now.replace(microsecond=0) + VALIDITY,
         notice=draft.notice,
+        salt=new_secret(),
         supersedes=tuple(sorted(superseded)),
     )
     record = signed_bytes(consent)
     key_id, signature = signing.sign("consent", record)
-    await store.insert(db, consent, record, signature, key_id, granted_at=now)
+    opening = consent.disclosure
+    sealed = None if opening is None else keyring.seal(opening.encoded.encode(), owner=consent.consent_id, purpose=SEAL)
+    await store.insert(db, consent, record, signature, key_id, sealed_business=sealed, granted_at=now)
     grant_ = Active(purpose=purpose, consent_id=consent.consent_id, expires_at=consent.expires_at)
     await _put(db, keyring, retailer_id, {lender: with_grant(active, grant_) for lender, active in before.items()})
     details = {"retailer_id": retailer_id, "lenders": list(lender_scope), "purpose": purpose, "channel": channel}

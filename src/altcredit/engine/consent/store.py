@@ -9,8 +9,8 @@ from altcredit.runtime.db import Connection, Record
 
 INSERT = """
 INSERT INTO consent (consent_id, retailer_id, lender_ids, distributor_ids, purpose, granted_at, expires_at,
-                     record, signature, key_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                     record, signature, key_id, sealed_business)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
 FIND = """
 SELECT consent_id, retailer_id, lender_ids, distributor_ids, purpose, granted_at, expires_at, record, signature, key_id,
@@ -23,6 +23,11 @@ RECORDS = """
 SELECT consent_id, record, signature, key_id, revoked_at, revocation::text AS revocation FROM consent
 WHERE retailer_id = ANY($1) ORDER BY granted_at, consent_id
 """
+# What opens the shop's name in a signed text. Erasure destroys it; the record and its signature are not touched.
+BUSINESSES = """
+SELECT consent_id, record, sealed_business FROM consent WHERE retailer_id = ANY($1) AND sealed_business IS NOT NULL
+"""
+FORGET_BUSINESSES = "UPDATE consent SET sealed_business = NULL WHERE retailer_id = ANY($1)"
 REVOKE = "UPDATE consent SET revoked_at = $2, revocation = $3 WHERE consent_id = $1 AND revoked_at IS NULL"
 HEAD = """
 SELECT retailer_id, purposes, consent_ids, expires_at FROM consent_head WHERE head_key = $1
@@ -62,7 +67,14 @@ GROUP BY h.retailer_id
 
 
 async def insert(
-    db: Connection, consent: Consent, record: bytes, signature: bytes, key_id: str, *, granted_at: datetime
+    db: Connection,
+    consent: Consent,
+    record: bytes,
+    signature: bytes,
+    key_id: str,
+    *,
+    sealed_business: bytes | None,
+    granted_at: datetime,
 ) -> None:
     await db.execute(
         INSERT,
@@ -76,6 +88,7 @@ async def insert(
         record,
         signature,
         key_id,
+        sealed_business,
     )
 
 
@@ -91,6 +104,16 @@ async def standing(db: Connection, retailer_ids: Iterable[str]) -> list[str]:
 async def records(db: Connection, retailer_ids: Iterable[str]) -> list[Record]:
     rows: list[Record] = await db.fetch(RECORDS, list(retailer_ids))
     return rows
+
+
+async def businesses(db: Connection, retailer_ids: Iterable[str]) -> list[Record]:
+    """Return the consents of a shop whose notice called it by name, with what opens the name."""
+    rows: list[Record] = await db.fetch(BUSINESSES, list(retailer_ids))
+    return rows
+
+
+async def forget_businesses(db: Connection, retailer_ids: Iterable[str]) -> None:
+    await db.execute(FORGET_BUSINESSES, list(retailer_ids))
 
 
 async def revoke(db: Connection, consent_id: str, at: datetime, revocation: str) -> None:

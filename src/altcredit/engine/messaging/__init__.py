@@ -1,7 +1,7 @@
 """Messaging: WhatsApp in and out, the consent conversation, one-time codes."""
 
 from altcredit.engine.messaging.account import API_VERSION, Account, signature
-from altcredit.engine.messaging.asking import Invitation, Means, NoticeTooLong, PhoneInvalid, invite
+from altcredit.engine.messaging.asking import Invitation, Means, PhoneInvalid, invite
 from altcredit.engine.messaging.client import Client
 from altcredit.engine.messaging.inbound import Delivery, Inbound, Meaning, read
 from altcredit.engine.messaging.operations import (
@@ -27,7 +27,8 @@ from altcredit.engine.messaging.sign_in import (
     redeem,
     request_code,
 )
-from altcredit.engine.messaging.wording import TEXTS, Language, numbered, say, template
+from altcredit.engine.messaging.templates import definitions
+from altcredit.engine.messaging.wording import TEXTS, Language, say, template
 
 __all__ = [
     "ANSWER_JOB",
@@ -46,7 +47,6 @@ __all__ = [
     "Language",
     "Meaning",
     "Means",
-    "NoticeTooLong",
     "Outgoing",
     "PhoneInvalid",
     "Question",
@@ -56,11 +56,11 @@ __all__ = [
     "Text",
     "Waiting",
     "answer",
+    "definitions",
     "drain",
     "forget",
     "invite",
     "language_of",
-    "numbered",
     "phone_hash",
     "purge",
     "question",

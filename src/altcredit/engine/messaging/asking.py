@@ -8,10 +8,10 @@ import msgspec
 
 from altcredit.engine import consent
 from altcredit.engine.messaging import store
-from altcredit.engine.messaging.outgoing import MAX_QUESTION, MAX_TEXT, Button, Question, Template, Text, one_line
+from altcredit.engine.messaging.outgoing import Button, Question
 from altcredit.engine.messaging.phone import DIGITS, phone_hash, seal_address, sent_hash
 from altcredit.engine.messaging.sending import queue
-from altcredit.engine.messaging.wording import Language, say
+from altcredit.engine.messaging.wording import Language, say, template
 from altcredit.runtime.db import Connection
 from altcredit.runtime.ids import new_id
 from altcredit.runtime.keys import Keyring
@@ -20,10 +20,9 @@ from altcredit.runtime.signing import SigningKeys
 
 INVITATION_LASTS: Final = timedelta(days=7)
 SHOWN: Final = "messaging.shown"
-
-
-class NoticeTooLong(Refusal):
-    """The notice names so many parties that no message holds it."""
+# What a button does, and the key of its title: under the notice, and under the question after it.
+_FIRST: Final = (("grant", "agree"), ("deny", "decline"), ("info", "more"))
+_SECOND: Final = (("grant", "yes"), ("deny", "no"))
 
 
 class PhoneInvalid(Refusal):
@@ -35,7 +34,7 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
 
     keyring: Keyring
     signing: SigningKeys
-    fiduciary: str
+    fiduciary: consent.Fiduciary
 
 
 class Invitation(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +71,7 @@ async def invite(
 
     ``language`` counts for a phone that is not in conversation yet; any other is asked in its own.
 
-    :raises PhoneInvalid, NoticeTooLong, consent.RetailerUnknown, consent.RetailerAmbiguous, consent.LenderUnknown:
+    :raises PhoneInvalid: and as ``consent.draft``.
     """
     if not DIGITS.fullmatch(phone):
         raise PhoneInvalid(details=(Detail("$.phone", "must be E.164 digits without plus"),))
@@ -108,42 +107,39 @@ async def drafted(
 
 
 async def show(db: Connection, means: Means, phone: str, shown: Shown, now: datetime) -> Invitation:
-    """Queue a notice with its buttons, under a nonce of its own. Raises NoticeTooLong."""
+    """Queue a notice with its buttons, under a nonce of its own; beyond 24 hours, the template that leads to it."""
     nonce, draft = new_id("inv"), shown.draft
-    language, text = draft.notice.language, draft.notice.text
-    if len(text) > MAX_TEXT:
-        raise NoticeTooLong
     sealed = means.keyring.seal(msgspec.json.encode(shown), owner=nonce, purpose=SHOWN)
     hashed, expires_at = phone_hash(means.keyring, phone), now + INVITATION_LASTS
-    scope = list(draft.lender_scope)
+    scope, language = list(draft.lender_scope), draft.notice.language
     await store.invite(db, nonce, hashed, draft.retailer_id, scope, draft.purpose, language, sealed, now, expires_at)
-    short = len(text) <= MAX_QUESTION
-    # What a template shows must be what is signed, to the letter.
-    exact = short and all(one_line(value) == value for value in draft.values)
-    if not short:
-        notice = Text(body=text)
-        await queue(db, keyring=means.keyring, to=phone, topic="invitation", free=notice, now=now)
-    asked = Question(
-        body=text if short else say("question", language),
-        footer=say("footer", language, version=draft.notice.version),
-        buttons=tuple(
-            Button(id=f"consent:{answer_}:{nonce}", title=say(title, language))
-            for answer_, title in (("grant", "agree"), ("deny", "decline"), ("info", "more"))
-        ),
+    message_id = await put(db, means, phone, nonce, draft, now)
+    return Invitation(invitation_id=nonce, retailer_id=draft.retailer_id, message_id=message_id, expires_at=expires_at)
+
+
+async def put(db: Connection, means: Means, phone: str, nonce: str, draft: consent.Draft, now: datetime) -> str:
+    """
+    Queue the question with this nonce: the notice word for word, with its buttons. Returns the message's id.
+
+    WhatsApp takes it within 24 hours of the phone's last message. Beyond them goes a short template with one button,
+    which brings the notice: a template cannot be the notice, which begins with a name in Hindi, as no template may.
+    """
+    second, language = draft.purpose == consent.MODEL_DEVELOPMENT, draft.notice.language
+    titles = _SECOND if second else _FIRST
+    buttons = tuple(Button(id=f"consent:{does}:{nonce}", title=say(key, language)) for does, key in titles)
+    opener = template(
+        "invitation",
+        language,
+        (f"consent:show:{nonce}",),
+        fiduciary=consent.plain(means.fiduciary.name),
+        distributor=consent.plain(draft.distributor),
     )
-    template = Template(
-        name="model_development_v1" if draft.purpose == consent.MODEL_DEVELOPMENT else "credit_consent_v1",
-        language=language,
-        values=draft.values,
-        payloads=tuple(button.id for button in asked.buttons),
-    )
-    message_id = await queue(
+    return await queue(
         db,
         keyring=means.keyring,
         to=phone,
         topic="invitation",
-        free=asked,
-        template=template if exact else None,
+        free=Question(body=draft.notice.shown, buttons=buttons),
+        template=None if second else opener,
         now=now,
     )
-    return Invitation(invitation_id=nonce, retailer_id=draft.retailer_id, message_id=message_id, expires_at=expires_at)

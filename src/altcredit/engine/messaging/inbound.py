@@ -18,14 +18,19 @@ _RANK = {"sent": 1, "delivered": 2, "read": 3, "failed": 4}
 # Every way of saying it is folded as incoming words are. STOP counts wherever a short message begins with it: ending
 # too much can be undone by the retailer, going on against its will cannot.
 _WORDS: dict[Intent, tuple[str, ...]] = {
-    "stop": ("stop", "unsubscribe", "रोकें", "रोको", "बंद करें", "बंद करो"),
-    "english": ("english", "अंग्रेज़ी", "अंग्रेजी"),
-    "hindi": ("hindi", "हिंदी", "हिन्दी"),
-    "score": ("my score", "score", "मेरा स्कोर", "स्कोर"),
+    "stop": (
+        *("stop", "unsubscribe", "withdraw", "roko", "ruko", "band karo", "band karein", "band kare"),
+        *("रोकें", "रोको", "रुको", "रुकें", "रोकिए", "रुकिए", "बंद", "बंद करें", "बंद करो", "बन्द करें", "बन्द करो", "स्टॉप", "वापस लें"),
+    ),
+    "english": ("english", "in english", "angrezi", "अंग्रेज़ी", "अंग्रेजी", "अँग्रेज़ी", "इंग्लिश"),
+    "hindi": ("hindi", "in hindi", "hindi me", "hindi mein", "हिंदी", "हिन्दी", "हिंदी में", "हिन्दी में"),
+    "score": ("my score", "score", "mera score", "मेरा स्कोर", "स्कोर", "माई स्कोर"),
     "help": ("help", "hi", "hello", "मदद", "नमस्ते"),
 }
-_GRIEVANCE = ("grievance", "complaint", "शिकायत")
+_GRIEVANCE = ("grievance", "complaint", "shikayat", "शिकायत")
 _SHORT = 3
+# Not said to us: a thumb under a message, a changed number, what WhatsApp itself cannot show.
+_UNSAID = frozenset({"reaction", "system", "unsupported", "ephemeral", "request_welcome"})
 
 
 class Inbound(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +136,7 @@ def _at(holder: dict[str, Any]) -> datetime | None:
 
 def _message(one: dict[str, Any]) -> Inbound | None:
     wamid, phone, at = _string(one, "id"), _string(one, "from"), _at(one)
-    if not _WAMID.fullmatch(wamid) or not _PHONE.fullmatch(phone) or at is None:
+    if not _WAMID.fullmatch(wamid) or not _PHONE.fullmatch(phone) or at is None or one.get("type") in _UNSAID:
         return None
     kind: Kind = "other"
     text = ""

@@ -14,7 +14,7 @@ import msgspec
 
 from altcredit.engine import audit, consent, retailers
 from altcredit.engine.messaging import store
-from altcredit.engine.messaging.asking import SHOWN, Means, Shown, drafted, show
+from altcredit.engine.messaging.asking import SHOWN, Means, Shown, drafted, put, show
 from altcredit.engine.messaging.inbound import Delivery, Inbound, Meaning, understood
 from altcredit.engine.messaging.outgoing import MAX_TEXT, Free, Text
 from altcredit.engine.messaging.phone import BODY, address, phone_hash, seal_address, sent_hash
@@ -31,7 +31,17 @@ ROWS_KEPT: Final = timedelta(days=90)
 CONVERSATIONS_KEPT: Final = timedelta(days=730)
 # What a phone may have answered in an hour; a STOP is heard beyond it too.
 _HEARD: Final = Quota(name="hour", limit=60, seconds=3_600)
-_PRESS: Final = re.compile(r"consent:(grant|deny|info):(inv_[0-9a-f]{16})")
+_PRESS: Final = re.compile(r"consent:(grant|deny|info|show):(inv_[0-9a-f]{16})")
+# What may have changed since a question was put. It is no fault of the retailer's, nor of WhatsApp's, which would send
+# the webhook again: the question is closed.
+_NOT_NOW: Final = (
+    consent.LenderUnknown,
+    consent.NoticeNotSetUp,
+    consent.NoticeTooLong,
+    consent.RetailerAmbiguous,
+    consent.RetailerUnknown,
+    retailers.RetailerUnknown,
+)
 _DEVANAGARI: Final = re.compile("[\u0900-\u097f]")
 
 
@@ -50,10 +60,11 @@ async def receive(db: Connection, *, means: Means, delivery: Delivery, now: date
 
     Returns how many messages were new. The caller has verified WhatsApp's signature over the raw bytes.
     """
+    # Each phone's messages in their order, and all webhooks' phones in one: no two webhooks wait for each other.
     new = 0
-    for message in delivery.messages:
+    for message in sorted(delivery.messages, key=lambda one: one.phone):
         new += await _heard(db, means, message, now)
-    for update in delivery.statuses:
+    for update in sorted(delivery.statuses, key=lambda one: one.wamid):
         await take_status(db, update=update)
     return new
 
@@ -75,7 +86,7 @@ async def question(db: Connection, *, keyring: Keyring, wamid: str) -> Waiting |
 async def answer(db: Connection, *, keyring: Keyring, asked: Waiting, texts: Sequence[str], now: datetime) -> None:
     """Reply to a message, and note that it is answered."""
     for text in texts:
-        await _reply(db, keyring, asked.phone, Text(body=text[:MAX_TEXT]), now)
+        await _reply(db, keyring, asked.phone, Text(body=consent.cut(text, MAX_TEXT)), now)
     await store.answered(db, asked.wamid, now)
 
 
@@ -93,12 +104,14 @@ async def purge(db: Connection, *, now: datetime) -> int:
     )
 
 
-async def forget(db: Connection, *, phones: Iterable[bytes]) -> None:
+async def forget(db: Connection, *, phones: Iterable[bytes], retailer_ids: Sequence[str] = ()) -> None:
     """
     Destroy all that is held of phones (keyed hashes): numbers, messages, codes, what was shown. For erasure.
 
-    A phone that another shop has is left alone; a hash that is no phone's changes nothing.
+    A phone that another shop has is left alone, but for what was shown to it of these retailers; a hash that is no
+    phone's changes nothing.
     """
+    await store.forget_shown(db, retailer_ids)
     for phone in phones:
         if not await retailers.has_phone(db, hashed=phone):
             await store.forget(db, phone)
@@ -112,8 +125,7 @@ async def _heard(db: Connection, means: Means, message: Inbound, now: datetime) 
     body = means.keyring.seal(message.text.encode(), owner=message.wamid, purpose=BODY)
     if not await store.receive(db, message.wamid, phone, message.written_at, now, message.kind, body):
         return 0
-    # Where a webhook came late, WhatsApp's own reckoning of the 24 hours ends ours (outcome "window").
-    await store.heard(db, phone, now)
+    await store.heard(db, phone, min(message.written_at, now))  # WhatsApp counts its 24 hours from the writing
     meaning = understood(message)
     if meaning.intent != "stop" and not await _within_limit(db, phone, now):
         return 1
@@ -189,18 +201,15 @@ class _Conversation:
         if row is None or row["language"] == language:
             await self.reply("language")
             return
-        before = self._shown(row)
-        again = await drafted(
-            self.db,
-            self.means,
-            self.message.phone,
-            before.distributor_id,
-            before.retailer_ref,
-            before.draft.lender_scope,
-            before.draft.purpose,
-            language,
-        )
-        await show(self.db, self.means, self.message.phone, again, self.now)
+        shown = self._shown(row)
+        try:
+            async with self.db.transaction():  # a savepoint
+                asked = await self._drafted(shown, shown.draft.lender_scope, shown.draft.purpose)
+        except _NOT_NOW:
+            await store.settle(self.db, row["nonce"], state="replaced", at=self.now)
+            await self.reply("settled")
+            return
+        await show(self.db, self.means, self.message.phone, asked, self.now)
 
     async def press(self, button: str) -> None:
         """Take the answer to a question, if it is open still, and was put to this phone."""
@@ -210,20 +219,22 @@ class _Conversation:
             await self.reply("settled")
         elif match[1] == "info":
             await self.reply("information")
+        elif match[1] == "show":
+            await put(self.db, self.means, self.message.phone, row["nonce"], self._shown(row).draft, self.now)
         elif match[1] == "deny":
-            await self._settle(row, "declined", None)
-            details = {
-                "retailer_id": row["retailer_id"],
-                "purpose": row["purpose"],
-                "wa_message_id": self.message.wamid,
-            }
-            actor = f"retailer:{row['retailer_id']}"
-            await audit.append(
-                self.db, actor=actor, action="consent.declined", subject=row["nonce"], details=details, now=self.now
-            )
-            await self.reply("declined")
+            await self._decline(row)
         else:
             await self._agree(row)
+
+    async def _decline(self, row: Record) -> None:
+        await self._settle(row, "declined", None)
+        retailer_id, purpose = row["retailer_id"], row["purpose"]
+        details = {"retailer_id": retailer_id, "purpose": purpose, "wa_message_id": self.message.wamid}
+        actor = f"retailer:{retailer_id}"
+        await audit.append(
+            self.db, actor=actor, action="consent.declined", subject=row["nonce"], details=details, now=self.now
+        )
+        await self.reply("development_declined" if purpose == consent.MODEL_DEVELOPMENT else "declined")
 
     def _is_open(self, row: Record) -> bool:
         return row["state"] == "open" and row["expires_at"] > self.now and row["sealed_shown"] is not None
@@ -244,30 +255,41 @@ class _Conversation:
                     message_id=self.message.wamid,
                     now=self.now,
                 )
-        except (consent.LenderUnknown, consent.RetailerUnknown, retailers.RetailerUnknown):
+        except _NOT_NOW:
             await self._settle(row, "declined", None)
             await self.reply("settled")
             return
         await self._settle(row, "granted", given.consent.consent_id)
+        if shown.draft.purpose == consent.MODEL_DEVELOPMENT:
+            await self.reply("development_granted", consent_id=given.consent.consent_id)
+            return
         await self.reply("granted", consent_id=given.consent.consent_id)
         await self._ask_for_development(shown, given.consent.retailer_id)
 
     async def _ask_for_development(self, shown: Shown, retailer_id: str) -> None:
         """Ask, once and apart, whether the data may help to improve the model (contract C2)."""
         purpose = consent.MODEL_DEVELOPMENT
-        if shown.draft.purpose == purpose or await store.asked_before(self.db, self.phone, retailer_id, purpose):
+        if await store.asked_before(self.db, self.phone, retailer_id, purpose):
             return
-        asked = await drafted(
+        try:
+            async with self.db.transaction():  # a savepoint
+                asked = await self._drafted(shown, (), purpose)
+        except _NOT_NOW:  # an optional question about a shop that has changed meanwhile is left unasked
+            return
+        await show(self.db, self.means, self.message.phone, asked, self.now)
+
+    async def _drafted(self, shown: Shown, lender_scope: Sequence[str], purpose: str) -> Shown:
+        """Return the notice as it is now, in the language of the conversation."""
+        return await drafted(
             self.db,
             self.means,
             self.message.phone,
             shown.distributor_id,
             shown.retailer_ref,
-            (),
+            lender_scope,
             purpose,
             self.language,
         )
-        await show(self.db, self.means, self.message.phone, asked, self.now)
 
     async def _settle(self, row: Record, state: str, consent_id: str | None) -> None:
         await store.settle(self.db, row["nonce"], state=state, at=self.now, consent_id=consent_id)

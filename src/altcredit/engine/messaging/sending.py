@@ -141,6 +141,7 @@ async def _chosen(
 async def _noted(db: Connection, claimed: Record, outcome: Outcome, now: datetime) -> int:
     message_id = claimed["message_id"]
     if outcome.end == "sent":
+        await store.alone(db, outcome.wamid)
         await store.sent(db, message_id, outcome.wamid, now)
         for row in await store.states(db, outcome.wamid):
             await _progress(db, outcome.wamid, row["state"], row["at"], row["code"])
@@ -155,6 +156,7 @@ async def _noted(db: Connection, claimed: Record, outcome: Outcome, now: datetim
 
 async def take_status(db: Connection, *, update: StatusUpdate) -> None:
     """Record what became of a message of ours; what says less than is known already changes nothing."""
+    await store.alone(db, update.wamid)
     await store.add_status(db, update.wamid, update.state, update.at, update.code)
     await _progress(db, update.wamid, update.state, update.at, update.code)
 

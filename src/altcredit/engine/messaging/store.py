@@ -54,6 +54,9 @@ WHERE message_id = $1
 STATUS = """
 INSERT INTO message_status (wamid, state, at, code) VALUES ($1, $2, $3, $4) ON CONFLICT (wamid, state) DO NOTHING
 """
+# WhatsApp says what became of a message while we write down that it was sent: one after the other, or each would look
+# for what the other has not committed yet, and the status would be lost.
+ALONE = "SELECT pg_advisory_xact_lock(hashtextextended($1, 7242014))"
 STATE = "SELECT message_id, state FROM outbound_message WHERE wamid = $1 FOR UPDATE"
 STATES = "SELECT state, at, code FROM message_status WHERE wamid = $1"
 PROGRESS = """
@@ -81,13 +84,17 @@ FROM consent_invitation WHERE phone = $1 AND state = 'open' AND expires_at > $2 
 FOR UPDATE
 """
 SETTLE = """
-UPDATE consent_invitation SET state = $2, settled_at = $3, consent_id = $4 WHERE nonce = $1 AND state = 'open'
+UPDATE consent_invitation SET state = $2, settled_at = $3, consent_id = $4, sealed_shown = NULL
+WHERE nonce = $1 AND state = 'open'
 """
 SETTLE_ALIKE = """
-UPDATE consent_invitation SET state = 'replaced', settled_at = $5
+UPDATE consent_invitation SET state = 'replaced', settled_at = $5, sealed_shown = NULL
 WHERE phone = $1 AND retailer_id = $2 AND purpose = $3 AND lender_ids = $4 AND state = 'open'
 """
-STOP = "UPDATE consent_invitation SET state = 'stopped', settled_at = $2 WHERE phone = $1 AND state = 'open'"
+STOP = """
+UPDATE consent_invitation SET state = 'stopped', settled_at = $2, sealed_shown = NULL
+WHERE phone = $1 AND state = 'open'
+"""
 ASKED_BEFORE = """
 SELECT EXISTS (SELECT FROM consent_invitation WHERE phone = $1 AND retailer_id = $2 AND purpose = $3)
 """
@@ -108,6 +115,7 @@ UPDATE outbound_message SET sealed_body = NULL WHERE created_at < $1 AND state <
 """
 PURGE_OUTBOUND = "DELETE FROM outbound_message WHERE created_at < $1 AND state <> 'queued'"
 PURGE_STATUSES = "DELETE FROM message_status WHERE at < $1"
+PURGE_SHOWN = "UPDATE consent_invitation SET sealed_shown = NULL WHERE expires_at < $1 AND sealed_shown IS NOT NULL"
 PURGE_CODES = "DELETE FROM sign_in_code WHERE expires_at < $1"
 PURGE_CONVERSATIONS = "DELETE FROM conversation WHERE used_at < $1"
 FORGET = (
@@ -116,7 +124,12 @@ FORGET = (
     "DELETE FROM sign_in_code WHERE phone = $1",
     "DELETE FROM conversation WHERE phone = $1",
 )
-FORGET_SHOWN = "UPDATE consent_invitation SET sealed_shown = NULL, phone = '' WHERE phone = $1"
+FORGET_PHONE_SHOWN = "UPDATE consent_invitation SET sealed_shown = NULL, phone = '' WHERE phone = $1"
+FORGET_SHOWN = """
+UPDATE consent_invitation SET sealed_shown = NULL, phone = '',
+    state = CASE WHEN state = 'open' THEN 'replaced' ELSE state END
+WHERE retailer_id = ANY ($1)
+"""
 
 
 async def open_(db: Connection, phone: bytes, *, sealed: bytes, language: str, now: datetime) -> Record:
@@ -183,6 +196,11 @@ async def again(db: Connection, message_id: str, *, due_at: datetime, problem: s
 
 async def ended(db: Connection, message_id: str, *, state: str, problem: str, at: datetime) -> None:
     await db.execute(ENDED, message_id, state, problem, at)
+
+
+async def alone(db: Connection, wamid: str) -> None:
+    """Let nobody else touch what is known of a message until this transaction ends."""
+    await db.execute(ALONE, wamid)
 
 
 async def add_status(db: Connection, wamid: str, state: str, at: datetime, code: str | None) -> None:
@@ -253,10 +271,15 @@ async def purge(db: Connection, *, bodies: datetime, rows: datetime, conversatio
     for statement in (PURGE_INBOUND, PURGE_OUTBOUND, PURGE_STATUSES):
         await db.execute(statement, rows)
     await db.execute(PURGE_CONVERSATIONS, conversations)
+    await db.execute(PURGE_SHOWN, now)
     await db.execute(PURGE_CODES, now)
     return gone
 
 
 async def forget(db: Connection, phone: bytes) -> None:
-    for statement in (*FORGET, FORGET_SHOWN):
+    for statement in (*FORGET, FORGET_PHONE_SHOWN):
         await db.execute(statement, phone)
+
+
+async def forget_shown(db: Connection, retailer_ids: Sequence[str]) -> None:
+    await db.execute(FORGET_SHOWN, list(retailer_ids))

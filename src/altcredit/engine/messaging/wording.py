@@ -7,17 +7,25 @@ from typing import Literal
 
 import msgspec
 
+from altcredit.engine import consent
 from altcredit.engine.messaging.outgoing import MAX_TEXT, Template
 
 Language = Literal["en", "hi"]
 
 
 class Wording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One text in both languages, and the name of the template that WhatsApp approved for it, if there is one."""
+    """
+    One text in both languages.
+
+    ``template``: the name under which WhatsApp approved it, if it did; ``buttons``: the texts on its buttons, by key.
+    ``copies``: it says a one-time code, and its template is WhatsApp's own wording with a button that copies the code.
+    """
 
     en: str
     hi: str
     template: str | None = None
+    buttons: tuple[str, ...] = ()
+    copies: bool = False
 
     def of(self, language: Language) -> str:
         return self.hi if language == "hi" else self.en
@@ -30,17 +38,21 @@ TEXTS: Mapping[str, Wording] = msgspec.toml.decode(
 
 def say(key: str, language: Language, **values: object) -> str:
     """Return a text with its places filled in, cut at what a message may hold."""
-    text = TEXTS[key].of(language).format(**values)
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+    return consent.cut(TEXTS[key].of(language).format(**values), MAX_TEXT)
 
 
-def template(key: str, language: Language, **values: object) -> Template | None:
-    """Return a text as the template that is approved for it; None where none is."""
+def template(key: str, language: Language, payloads: tuple[str, ...] = (), /, **values: object) -> Template | None:
+    """
+    Return a text as the template that is approved for it; None where none is.
+
+    :param payloads: what comes back when its buttons are pressed, one each.
+    """
     wording = TEXTS[key]
     if wording.template is None:
         return None
+    assert wording.copies or len(payloads) == len(wording.buttons), f"{key} has {len(wording.buttons)} buttons"
     given = tuple(str(values[place]) for place in places(wording.of(language)))
-    return Template(name=wording.template, language=language, values=given)
+    return Template(name=wording.template, language=language, values=given, payloads=payloads, copies=wording.copies)
 
 
 def places(text: str) -> tuple[str, ...]:

@@ -245,11 +245,12 @@ async def undo_merge(db: Connection, *, merge_id: int, now: datetime) -> None:
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """One shop as it stands: the id that answers for it, all its ids, and its GSTINs in clear."""
+    """One shop as it stands: the id that answers for it, all its ids, its GSTINs in clear and the name it goes by."""
 
     retailer_id: str
     ids: tuple[str, ...]
     gstins: tuple[str, ...]
+    name: str | None = None
 
 
 async def profile(db: Connection, *, keyring: Keyring, retailer_id: str) -> Profile:
@@ -263,9 +264,12 @@ async def profile(db: Connection, *, keyring: Keyring, retailer_id: str) -> Prof
         raise RetailerUnknown("No retailer has this id.")
     sealed = await store.sealed_of_shop(db, retailer_id=found)
     # An erased shop keeps its ids and nothing else.
-    known = [identity.unseal(blob, keyring=keyring, retailer_id=one) for one, blob in sealed.items() if blob]
-    gstins = {gstin for one in known for gstin in one.gstins}
-    return Profile(retailer_id=found, ids=tuple(sorted(sealed)), gstins=tuple(sorted(gstins)))
+    known = {one: identity.unseal(blob, keyring=keyring, retailer_id=one) for one, blob in sealed.items() if blob}
+    gstins = {gstin for one in known.values() for gstin in one.gstins}
+    names = [one.name for _, one in sorted(known.items(), key=lambda each: (each[0] != found, each[0])) if one.name]
+    return Profile(
+        retailer_id=found, ids=tuple(sorted(sealed)), gstins=tuple(sorted(gstins)), name=names[0] if names else None
+    )
 
 
 def require_gstin(text: str) -> str:
