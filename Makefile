@@ -31,9 +31,9 @@ check: setup
 	$(BIN)/python -m tools.breaking spec/guard.openapi.json <($(BIN)/altcredit openapi --product guard)
 	$(BIN)/python -m tools.breaking spec/admin.openapi.json <($(BIN)/altcredit openapi --product admin)
 
-# A browser for the pages, and what the identity providers that are not ours run on.
+# A browser for the pages, another shell for the auditors, and what the identity providers that are not ours run on.
 system:
-	for one in chromium:chromium node:nodejs npm:npm php:php-cli; do \
+	for one in chromium:chromium busybox:busybox node:nodejs npm:npm php:php-cli; do \
 		command -v $${one%%:*} >/dev/null || missing="$$missing $${one##*:}"; done; \
 	php -m 2>/dev/null | grep -qx dom || missing="$$missing php-xml"; \
 	php -m 2>/dev/null | grep -qx mbstring || missing="$$missing php-mbstring"; \

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Annotated
 
 import cyclopts
@@ -17,6 +18,7 @@ from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
 
 _FAULTS: tuple[type[BaseException], ...] = (*UNAVAILABLE, Refusal)
+_UNSEALED = timedelta(minutes=10)
 _LOW_DISK_BYTES = 2 * 1024**3
 Json = Annotated[bool, cyclopts.Parameter(negative="", help="Print JSON.")]
 
@@ -107,6 +109,17 @@ async def _jobs(platform: Platform) -> Finding:
     return Finding(check="jobs", ok=not held and not events, finding=text)
 
 
+async def _audit(platform: Platform) -> Finding:
+    from altcredit.engine import audit
+
+    async with platform.database.transaction() as db:
+        rows, oldest = await audit.waiting(db, path=platform.settings.audit_heads_path)
+    if oldest is not None and clock.now() - oldest > _UNSEALED:
+        text = f"{rows} rows wait to be sealed, the oldest since {oldest:%Y-%m-%d %H:%M} UTC: is a worker running?"
+        return Finding(check="audit", ok=False, finding=text)
+    return Finding(check="audit", ok=True, finding=f"both places of signed heads agree; {rows} rows wait to be sealed")
+
+
 async def _guard(platform: Platform) -> Finding:
     """GUARD's part is in order where there is no partner to serve, or all that an application needs is there."""
     from altcredit.engine import delivery, identity, registry, sources
@@ -136,5 +149,6 @@ _CHECKS: dict[str, Callable[[Platform], Awaitable[Finding]]] = {
     "keys": _keys,
     "lake": _lake,
     "jobs": _jobs,
+    "audit": _audit,
     "guard": _guard,
 }
