@@ -32,9 +32,10 @@ check: setup
 	$(BIN)/python -m tools.breaking spec/admin.openapi.json <($(BIN)/altcredit openapi --product admin)
 	$(BIN)/python -m tools.breaking spec/events.json <($(BIN)/python -m tools.event_schemas)
 
-# A browser for the pages, what the identity providers that are not ours run on, and a hardware module in software.
+# A browser for the pages, another shell for the auditors, what the identity providers that are not ours run on, and a
+# hardware module in software.
 system:
-	for one in chromium:chromium node:nodejs npm:npm php:php-cli softhsm2-util:softhsm2; do \
+	for one in chromium:chromium busybox:busybox node:nodejs npm:npm php:php-cli softhsm2-util:softhsm2; do \
 		command -v $${one%%:*} >/dev/null || missing="$$missing $${one##*:}"; done; \
 	php -m 2>/dev/null | grep -qx dom || missing="$$missing php-xml"; \
 	php -m 2>/dev/null | grep -qx mbstring || missing="$$missing php-mbstring"; \

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Annotated
 
 import cyclopts
@@ -18,6 +19,7 @@ from altcredit.runtime.settings import Settings
 
 # A doctor names whatever the machine refuses, too.
 _FAULTS: tuple[type[Exception], ...] = (*UNAVAILABLE, OSError, Refusal)
+_UNSEALED = timedelta(minutes=10)
 _LOW_DISK_BYTES = 2 * 1024**3
 Json = Annotated[bool, cyclopts.Parameter(negative="", help="Print JSON.")]
 
@@ -138,6 +140,17 @@ async def _notice(platform: Platform) -> Finding:
     return Finding(check="notice", ok=not missing, finding=text)
 
 
+async def _audit(platform: Platform) -> Finding:
+    from altcredit.engine import audit
+
+    async with platform.database.transaction() as db:
+        rows, oldest = await audit.waiting(db, path=platform.settings.audit_heads_path)
+    if oldest is not None and clock.now() - oldest > _UNSEALED:
+        text = f"{rows} rows wait to be sealed, the oldest since {oldest:%Y-%m-%d %H:%M} UTC: is a worker running?"
+        return Finding(check="audit", ok=False, finding=text)
+    return Finding(check="audit", ok=True, finding=f"both places of signed heads agree; {rows} rows wait to be sealed")
+
+
 async def _guard(platform: Platform) -> Finding:
     """GUARD's part is in order where there is no partner to serve, or all that an application needs is there."""
     from altcredit.engine import delivery, identity, registry, sources
@@ -170,5 +183,6 @@ _CHECKS: dict[str, Callable[[Platform], Awaitable[Finding]]] = {
     "jobs": _jobs,
     "kafka": _kafka,
     "notice": _notice,
+    "audit": _audit,
     "guard": _guard,
 }

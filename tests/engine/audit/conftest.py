@@ -50,9 +50,23 @@ class Log:
                 await audit.keep_heads(db, path=self.second)
         return head
 
-    async def verify(self, *, now: datetime = NOW) -> audit.Verification:
+    async def verify(self, *, now: datetime = NOW, **more: Any) -> audit.Verification:
         async with self.database.transaction() as db:
-            return await audit.verify(db, keyring=self.keyring, signing=self.keys, second=self.second, now=now)
+            return await audit.verify(db, keyring=self.keyring, signing=self.keys, second=self.second, now=now, **more)
+
+    async def looked(self, *, new: bool = True, now: datetime = NOW) -> audit.Verification:
+        """Verify and remember, as the command does."""
+        since = audit.recall(self.second, signing=self.keys) if new else None
+        found = await self.verify(now=now, since=since)
+        async with self.database.transaction() as db:
+            await audit.remember(db, signing=self.keys, path=self.second, found=found, actor="test", now=now)
+        return found
+
+    async def resume(self, *, second: Path | None = None) -> audit.Break:
+        async with self.database.transaction() as db:
+            return await audit.resume(
+                db, signing=self.keys, second=second or self.second, reason="restored", actor="test", now=NOW
+            )
 
     async def export(self, out: Path, **range_: Any) -> audit.Bundle:
         async with self.database.transaction() as db:

@@ -7,16 +7,19 @@ one Merkle tree whose signed heads are kept in two places.
 
 from altcredit.engine.audit.bundle import Bundle, BundleExists, NothingSealed, export_bundle
 from altcredit.engine.audit.event import AuditEvent
-from altcredit.engine.audit.head import Head, Log, Purge, Signed
+from altcredit.engine.audit.head import Head, Log, Mark, Purge, Signed
+from altcredit.engine.audit.mark import recall, remember
 from altcredit.engine.audit.operations import append, append_all, prepare_partitions, read
 from altcredit.engine.audit.purge import NotAsSealed, purge
+from altcredit.engine.audit.resume import Break, NothingToResume, NotResumable, resume, set_aside
 from altcredit.engine.audit.retention import RETENTION, Retention, retention_from
-from altcredit.engine.audit.seal import HeadBroken, HeadsDisagree, keep_heads, seal
+from altcredit.engine.audit.seal import HeadBroken, HeadsDisagree, keep_heads, seal, waiting
 from altcredit.engine.audit.verify import Finding, Verification, verify
 
 __all__ = [
     "RETENTION",
     "AuditEvent",
+    "Break",
     "Bundle",
     "BundleExists",
     "Finding",
@@ -24,8 +27,11 @@ __all__ = [
     "HeadBroken",
     "HeadsDisagree",
     "Log",
+    "Mark",
     "NotAsSealed",
+    "NotResumable",
     "NothingSealed",
+    "NothingToResume",
     "Purge",
     "Retention",
     "Signed",
@@ -37,7 +43,12 @@ __all__ = [
     "prepare_partitions",
     "purge",
     "read",
+    "recall",
+    "remember",
+    "resume",
     "retention_from",
     "seal",
+    "set_aside",
     "verify",
+    "waiting",
 ]

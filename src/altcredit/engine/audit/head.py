@@ -61,15 +61,24 @@ class Purge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     key_sha256: str
 
 
+class Mark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything under the head of ``tree_size`` rows was as it was sealed when it was looked at, ``verified_at``."""
+
+    tree_size: int
+    root: str
+    verified_at: str
+    key_sha256: str
+
+
 class Signed(msgspec.Struct, frozen=True, kw_only=True):
-    """A head or a purge as signed: ``record`` is the very bytes, ``signature`` DER (ECDSA P-256, SHA-256)."""
+    """A head, a purge or a mark as signed: ``record`` is the very bytes, ``signature`` DER (ECDSA P-256, SHA-256)."""
 
     record: bytes
     key_id: str
     signature: bytes
 
 
-def record_of(statement: Head | Purge) -> bytes:
+def record_of(statement: Head | Purge | Mark) -> bytes:
     """Return the bytes that are signed."""
     return _encode(statement)
 

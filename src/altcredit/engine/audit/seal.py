@@ -84,6 +84,17 @@ async def keep_heads(db: Connection, *, path: Path) -> int:
 
     :raises HeadsDisagree: the file's last head is not in the database, or not as it is there.
     """
+    size = await _agreed(db, path)
+    kept = 0
+    while heads := await store.heads(db, above=size, upto=2**62, limit=1_000):
+        second_place.append(path, [head for _, head in heads])
+        size = heads[-1][0]
+        kept += len(heads)
+    return kept
+
+
+async def _agreed(db: Connection, path: Path) -> int:
+    """Return the size of the last head that the second place has, and the database too."""
     try:
         there = second_place.last(path)
         size = 0 if there is None else second_place.size_of(there)
@@ -92,11 +103,16 @@ async def keep_heads(db: Connection, *, path: Path) -> int:
     if there is not None and await store.head_at(db, size) != there:
         raise HeadsDisagree(
             f"The database does not have the tree head of {size} rows that {path.name} has: it was altered, or"
-            " replaced by an older backup."
+            " replaced by an older backup (then: `altcredit audit resume`)."
         )
-    kept = 0
-    while heads := await store.heads(db, above=size, upto=2**62, limit=1_000):
-        second_place.append(path, [head for _, head in heads])
-        size = heads[-1][0]
-        kept += len(heads)
-    return kept
+    return size
+
+
+async def waiting(db: Connection, *, path: Path) -> tuple[int, datetime | None]:
+    """
+    Return how many committed rows wait for their seal, and since when the oldest does.
+
+    :raises HeadsDisagree: they wait because nothing is sealed.
+    """
+    await _agreed(db, path)
+    return await store.waiting(db)

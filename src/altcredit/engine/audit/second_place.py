@@ -9,6 +9,7 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -50,15 +51,36 @@ def last(path: Path) -> Signed | None:
     return parse(lines[-2]) if len(lines) > 1 else None
 
 
-def lines(path: Path) -> Iterator[bytes]:
-    """Return the whole lines of the file; none where there is no file."""
+def lines(path: Path, *, above: int = 0) -> Iterator[bytes]:
+    """Return the whole lines of the file, from the first head of more than ``above`` rows on; none without a file."""
     try:
         with path.open("rb") as file:
+            file.seek(_first_above(file, above))
             for line in file:
                 if line.endswith(b"\n"):
                     yield line[:-1]
     except FileNotFoundError:
         return
+
+
+def _first_above(file: BinaryIO, size: int) -> int:
+    """Return where the first head of more than ``size`` rows begins, by bisection; 0 where the file is not in order."""
+    low, high = 0, file.seek(0, os.SEEK_END) if size else 0
+    while low < high:
+        middle = (low + high) // 2
+        file.seek(max(middle - 1, 0))
+        if middle:
+            file.readline()
+        line = file.readline()
+        try:
+            is_above = not line.endswith(b"\n") or size_of(parse(line)) > size
+        except ValueError:
+            return 0
+        if is_above:
+            high = middle
+        else:
+            low = file.tell()
+    return low
 
 
 def append(path: Path, heads: Iterable[Signed]) -> None:
@@ -76,12 +98,52 @@ def append(path: Path, heads: Iterable[Signed]) -> None:
         size = 0 if there is None else size_of(there)
         for head in heads:
             if size_of(head) > size:
-                line = _Line(record=head.record.decode(), key_id=head.key_id, signature=head.signature.hex())
-                file.write(msgspec.json.encode(line) + b"\n")
+                file.write(_written(head))
         file.flush()
         os.fsync(file.fileno())
     if is_new:
         _sync(path.parent)
+
+
+def read_mark(path: Path) -> Signed | None:
+    """Return the mark beside the second place, None without one. Raises ValueError: what is there is none."""
+    try:
+        return parse(_mark_of(path).read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def write_mark(path: Path, mark: Signed) -> None:
+    """Put a mark in the place of the last one; a power cut leaves the one or the other."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    place = _mark_of(path)
+    new = place.with_name(place.name + ".new")
+    with new.open("wb") as file:
+        file.write(_written(mark))
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(place)
+    _sync(path.parent)
+
+
+def set_aside(path: Path, name: str) -> Path:
+    """Give the file another name, for a new one to begin; its mark goes. Returns where it is. Raises OSError."""
+    there = path.with_name(f"{path.stem}.{name}{path.suffix}")
+    if there.exists():
+        raise FileExistsError(f"{there} is there already")
+    path.rename(there)
+    _mark_of(path).unlink(missing_ok=True)
+    _sync(path.parent)
+    return there
+
+
+def _mark_of(path: Path) -> Path:
+    return path.with_name(path.name + ".verified")
+
+
+def _written(signed: Signed) -> bytes:
+    line = _Line(record=signed.record.decode(), key_id=signed.key_id, signature=signed.signature.hex())
+    return msgspec.json.encode(line) + b"\n"
 
 
 def _cut_torn_line(handle: int) -> None:

@@ -101,24 +101,28 @@ WHERE ($1::timestamptz IS NULL OR at >= $1) AND ($2::timestamptz IS NULL OR at <
 # Rows that never went through ``append``, and rows that were handed to the sealer and then taken away.
 STRAYS = f"""
 SELECT 'audit_event' AS log, e.at, e.event_id AS row_id, true AS is_there FROM audit_event e
-WHERE NOT EXISTS (SELECT FROM audit_leaf l WHERE l.log = 'audit_event' AND l.row_id = e.event_id)
+WHERE ($1::timestamptz IS NULL OR e.at >= $1)
+  AND NOT EXISTS (SELECT FROM audit_leaf l WHERE l.log = 'audit_event' AND l.row_id = e.event_id)
   AND NOT EXISTS (SELECT FROM audit_unsealed u WHERE u.log = 'audit_event' AND u.row_id = e.event_id)
 UNION ALL
 SELECT 'score_access', a.at, a.access_id, true FROM score_access a
-WHERE NOT EXISTS (SELECT FROM audit_leaf l WHERE l.log = 'score_access' AND l.row_id = a.access_id)
+WHERE ($1::timestamptz IS NULL OR a.at >= $1)
+  AND NOT EXISTS (SELECT FROM audit_leaf l WHERE l.log = 'score_access' AND l.row_id = a.access_id)
   AND NOT EXISTS (SELECT FROM audit_unsealed u WHERE u.log = 'score_access' AND u.row_id = a.access_id)
 UNION ALL
 SELECT r.log, r.at, r.row_id, false FROM audit_unsealed r {_ROWS} WHERE e.event_id IS NULL AND a.access_id IS NULL
-ORDER BY at LIMIT $1
+ORDER BY at LIMIT $2
 """
 # Two rows under one number: the leaf stands for the one that has its time as well.
 DOUBLES = """
 SELECT 'audit_event' AS log, e.at, e.event_id AS row_id FROM audit_event e
 JOIN audit_leaf l ON l.log = 'audit_event' AND l.row_id = e.event_id AND l.at <> e.at
+WHERE ($1::timestamptz IS NULL OR e.at >= $1)
 UNION ALL
 SELECT 'score_access', a.at, a.access_id FROM score_access a
 JOIN audit_leaf l ON l.log = 'score_access' AND l.row_id = a.access_id AND l.at <> a.at
-ORDER BY at LIMIT $1
+WHERE ($1::timestamptz IS NULL OR a.at >= $1)
+ORDER BY at LIMIT $2
 """
 WAITING = "SELECT count(*) AS rows, min(at) AS oldest FROM audit_unsealed"
 
@@ -258,13 +262,13 @@ async def leaf_range(db: Connection, since: datetime | None, until: datetime | N
     return None if row is None or row["first"] is None else row
 
 
-async def strays(db: Connection, limit: int) -> list[Record]:
-    rows: list[Record] = await db.fetch(STRAYS, limit)
+async def strays(db: Connection, since: datetime | None, limit: int) -> list[Record]:
+    rows: list[Record] = await db.fetch(STRAYS, since, limit)
     return rows
 
 
-async def doubles(db: Connection, limit: int) -> list[Record]:
-    rows: list[Record] = await db.fetch(DOUBLES, limit)
+async def doubles(db: Connection, since: datetime | None, limit: int) -> list[Record]:
+    rows: list[Record] = await db.fetch(DOUBLES, since, limit)
     return rows
 
 

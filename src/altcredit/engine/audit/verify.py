@@ -4,7 +4,7 @@ Verification: what the database holds against every signed head, of the database
 The leaves name the first row that is not what it was; the heads show that the leaves are what they were.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from altcredit.engine.audit import second_place, store
-from altcredit.engine.audit.head import Head, Purge, Signed, month_of, root_of
+from altcredit.engine.audit.head import Head, Mark, Purge, Signed, month_of, root_of
 from altcredit.engine.audit.seal import leaf_proof
 from altcredit.engine.audit.tree import Tree, leaf_hash
 from altcredit.runtime.db import Connection, Record
@@ -26,6 +26,8 @@ Kind = Literal[
 _PAGE = 5_000
 # More than enough to see what happened; the first is what counts.
 _MOST_FINDINGS = 50
+# Rows are sealed within seconds of their time, but a clock may go wrong, and a transaction take long.
+_MARGIN = timedelta(days=2)
 # The sealer works within seconds. What waits for longer was kept from it.
 _LATE = timedelta(minutes=10)
 
@@ -42,9 +44,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """What was looked at, and what is wrong, by leaf; nothing is wrong if there are no findings."""
+    """
+    What was looked at, and what is wrong, by leaf; nothing is wrong if there are no findings.
+
+    ``verified_before``: leaves before this one were not looked at, since an earlier look found them whole.
+    """
 
     rows: int
+    verified_before: int
+    tree_size: int
     heads: int
     heads_in_second_place: int
     root: str
@@ -135,35 +143,51 @@ def own(signed: Signed, signing: SigningKeys) -> Head | None:
 
 
 async def verify(
-    db: Connection, *, keyring: Keyring, signing: SigningKeys, second: Path, now: datetime
+    db: Connection,
+    *,
+    keyring: Keyring,
+    signing: SigningKeys,
+    second: Path,
+    now: datetime,
+    since: Mark | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> Verification:
     """
     Look at every row, every leaf and every head, as of one moment; ``db`` has just begun its transaction.
 
     Costs about as much as reading the logs once; the sealer may go on meanwhile.
+
+    :param since: look only at what was sealed after this (:func:`recall`): rows that were changed since they were last
+        looked at are for a full look to find. A mark of another tree is a finding, and then all is looked at.
+    :param progress: told after each few thousand leaves how many are done, and of how many.
     """
     await store.hold_still(db)
     walk = _Walk(keyring, signing)
-    await _check_purges(db, walk)
-    file = _SecondPlace(second)
+    newest = await _taken_up(db, walk, since)
+    first = walk.next_leaf
+    horizon = _moment(since.verified_at) - _MARGIN if since and first else None
+    await _check_purges(db, walk, horizon)
+    file = _SecondPlace(second, first)
     last = await store.last_leaf(db)
     heads = 0
-    newest: Head | None = None
-    position = 0
+    position = first
     while position <= last:
         beyond = min(position + _PAGE, last + 1)
         due = await store.heads(db, above=position, upto=beyond)
         heads += len(due)
         newest = _page(walk, await store.leaves(db, position, beyond), due, file) or newest
         position = beyond
+        progress(position - first, last + 1 - first)
     heads += await _heads_without_leaves(db, walk, last, file)
     if file.compared < last + 1:
         walk.find("head_broken", f"no head covers leaves {file.compared} to {last}", leaf=file.compared)
     file.finish(walk, newest, now)
-    await _unsealed(db, walk, now)
+    await _unsealed(db, walk, now, horizon)
     waiting, _ = await store.waiting(db)
     return Verification(
-        rows=last + 1 - walk.purged_rows,
+        rows=last + 1 - first - walk.purged_rows,
+        verified_before=first,
+        tree_size=newest.tree_size if newest else 0,
         heads=heads,
         heads_in_second_place=file.seen,
         root=newest.root if newest else Tree().root().hex(),
@@ -171,6 +195,23 @@ async def verify(
         waiting=waiting,
         findings=tuple(sorted(walk.findings, key=_place)[:_MOST_FINDINGS]),
     )
+
+
+async def _taken_up(db: Connection, walk: "_Walk", since: Mark | None) -> Head | None:
+    """Let the walk begin at the head that a mark names, if the database has it as it was; return that head."""
+    if since is None:
+        return None
+    signed = await store.head_at(db, since.tree_size)
+    head = own(signed, walk.signing) if signed else None
+    if head is None or (head.tree_size, head.root) != (since.tree_size, since.root):
+        walk.find(
+            "rolled_back",
+            f"the database lacks the head of {since.tree_size} rows that was verified at {since.verified_at}",
+            leaf=since.tree_size - 1,
+        )
+        return None
+    walk.tree, walk.next_leaf, walk.sound_size = head.tree(), head.tree_size, head.tree_size
+    return head
 
 
 def _place(finding: Finding) -> tuple[bool, int]:
@@ -218,12 +259,13 @@ async def _heads_without_leaves(db: Connection, walk: _Walk, last: int, file: "_
 class _SecondPlace:
     """The heads of the second place, read alongside those of the database."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, above: int = 0) -> None:
         self.path = path
         self.seen = 0
-        self.compared = 0
+        self.compared = above
         """Size of the last head of the database, sound or not."""
-        self._lines: Iterator[bytes] = second_place.lines(path)
+        self._above = above
+        self._lines: Iterator[bytes] = second_place.lines(path, above=above)
         self._ahead: tuple[int, Signed] | None = None
         self._ended = False
         self._missing = 0
@@ -238,7 +280,8 @@ class _SecondPlace:
             self.seen += 1
             try:
                 signed = second_place.parse(line)
-                self._ahead = second_place.size_of(signed), signed
+                if (size := second_place.size_of(signed)) > self._above:
+                    self._ahead = size, signed
             except ValueError:
                 walk.find("heads_differ", f"line {self.seen} of {self.path.name} is not a tree head")
         return self._ahead
@@ -285,24 +328,26 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-async def _unsealed(db: Connection, walk: _Walk, now: datetime) -> None:
-    for row in await store.strays(db, _MOST_FINDINGS):
+async def _unsealed(db: Connection, walk: _Walk, now: datetime, horizon: datetime | None) -> None:
+    for row in await store.strays(db, horizon, _MOST_FINDINGS):
         if row["is_there"]:
             walk.find("inserted", "the row was put in past the log's own way", row)
         else:
             walk.find("deleted", "the row was taken away before it was sealed", row)
-    for row in await store.doubles(db, _MOST_FINDINGS):
+    for row in await store.doubles(db, horizon, _MOST_FINDINGS):
         walk.find("inserted", "the row bears the number of another", row)
     waiting, oldest = await store.waiting(db)
     if oldest is not None and oldest < now - _LATE and not walk.findings:
         walk.find("unsealed", f"{waiting} rows wait to be sealed, the oldest since {oldest.isoformat()}")
 
 
-async def _check_purges(db: Connection, walk: _Walk) -> None:
+async def _check_purges(db: Connection, walk: _Walk, horizon: datetime | None) -> None:
     for log, month, signed in await store.purges(db):
         purge = own_purge(signed, walk.signing)
         if purge is None or (purge.log, purge.month) != (log, f"{month:%Y-%m}"):
             walk.find("purge_broken", f"the record of the purge of {log} {month:%Y-%m} is not signed for it")
+            continue
+        if horizon is not None and _moment(purge.time) < horizon:
             continue
         hashes = await store.leaves_of_month(db, purge.log, bounds(month), (purge.first_leaf, purge.last_leaf))
         if (len(hashes), root_of(hashes).hex()) != (purge.rows, purge.root):
