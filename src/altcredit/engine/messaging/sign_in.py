@@ -70,8 +70,7 @@ async def request_code(
         await quotas.take(db, quota=ALL_CODES, subject="sign-in", now=now)
         await quotas.take(db, quota=CODES, subject=f"sign-in|{hashed.hex()}", now=now)
     async with database.transaction() as db:
-        known = await store.conversation(db, hashed)
-        spoken: Language = language if known is None else known["language"]
+        spoken = await store.spoken(db, hashed) or language
         await store.put_code(db, hashed, _hmac(keyring, phone, code), now=now, expires_at=now + CODE_LASTS)
         await queue(
             db,

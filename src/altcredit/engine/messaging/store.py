@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from altcredit.engine.messaging.wording import Language
 from altcredit.runtime.db import Connection, Record
 
 # What a phone says first opens its conversation. The row's lock puts one phone's messages in line.
@@ -13,6 +14,8 @@ ON CONFLICT (phone) DO UPDATE SET used_at = greatest(c.used_at, $4)
 RETURNING language
 """
 CONVERSATION = "SELECT sealed, language, heard_at FROM conversation WHERE phone = $1"
+# Reads the row of the phone or else the next one, whoever's that is: whether a phone is known takes the same time.
+SPOKEN = "SELECT phone = $1 AS theirs, language FROM conversation WHERE phone >= $1 ORDER BY phone LIMIT 1"
 HEARD = "UPDATE conversation SET heard_at = greatest(heard_at, $2) WHERE phone = $1"
 # WhatsApp holds that the 24 hours are over, whatever we have heard.
 UNHEARD = "UPDATE conversation SET heard_at = NULL WHERE phone = $1"
@@ -139,6 +142,13 @@ async def open_(db: Connection, phone: bytes, *, sealed: bytes, language: str, n
 
 async def conversation(db: Connection, phone: bytes) -> Record | None:
     return await db.fetchrow(CONVERSATION, phone)
+
+
+async def spoken(db: Connection, phone: bytes) -> Language | None:
+    """Return the language of a phone's conversation; None where it has none."""
+    row = await db.fetchrow(SPOKEN, phone)
+    found: Language | None = row["language"] if row and row["theirs"] else None
+    return found
 
 
 async def heard(db: Connection, phone: bytes, at: datetime) -> None:
