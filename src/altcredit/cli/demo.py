@@ -75,7 +75,7 @@ def demo(
     with steps("Prepare a fresh home folder"):
         _clear(chosen)
         chosen = _with_ports(chosen)
-        _prepare_sources(chosen)
+        chosen = _prepare_stand_ins(chosen)
     with steps("Start PostgreSQL, make keys and certificates, serve over TLS 1.3") as note:
         server = Server(chosen)
         server.start()
@@ -181,14 +181,17 @@ def _answers(chosen: Settings) -> bool:
         return False
 
 
-def _prepare_sources(chosen: Settings) -> None:
-    """Write the file of data sources; the simulator that it leads to is served beside the API and the worker."""
+def _prepare_stand_ins(chosen: Settings) -> Settings:
+    """Write where data sources and WhatsApp are; their stand-ins are served beside the API and the worker."""
     from altcredit.simulator.source_serving import deployment_file
 
     folder = chosen.home_path / "demo"
     folder.mkdir(mode=0o700, parents=True)
     text = deployment_file(f"http://127.0.0.1:{free_port('127.0.0.1', 0)}")
     write_private(folder / "sources.toml", text.encode(), replace=True)
+    whatsapp = f"http://127.0.0.1:{free_port('127.0.0.1', 8470)}"
+    write_private(folder / "whatsapp.url", whatsapp.encode(), replace=True)
+    return msgspec.structs.replace(chosen, whatsapp_base_url=whatsapp)
 
 
 def _with_ports(chosen: Settings) -> Settings:

@@ -14,31 +14,19 @@ from typing import Any
 import httpx2
 import msgspec
 
-from altcredit.cli import demo_guard, demo_trust
+from altcredit.cli import demo_guard, demo_result, demo_trust, demo_whatsapp
 from altcredit.cli.clients import ACTOR
 from altcredit.cli.demo import DemoRefused, Steps
+from altcredit.cli.demo_cast import PURPOSE, Cast, id_of, signed_in
 from altcredit.cli.output import errors
-from altcredit.engine import identity, messaging, retailers
+from altcredit.engine import identity
 from altcredit.runtime import clock, postgres
 from altcredit.runtime.certificates import Authority
 from altcredit.runtime.platform import Platform, opened
 from altcredit.runtime.settings import Settings
 
-PURPOSE = "working_capital_loan"
 SEED = 2026
 _SCORE_SECONDS = 90
-
-
-class Cast(msgspec.Struct, kw_only=True):
-    """Who plays: the simulated world, and the clients and distributors that were added for it."""
-
-    world: Any
-    lender: identity.IssuedClient
-    other_lender: identity.IssuedClient
-    service: identity.IssuedClient
-    distributors: list[identity.IssuedDistributor]
-    folder: Path
-    ca_file: Path
 
 
 async def run(chosen: Settings, steps: Steps, *, shops: int, portfolio: int, applicants: int, began: float) -> None:
@@ -58,10 +46,12 @@ async def run(chosen: Settings, steps: Steps, *, shops: int, portfolio: int, app
             note(await _train(platform, portfolio))
         async with _client(chosen, cast) as client:
             with steps("Grant the shops' consents, as the WhatsApp service does") as note:
-                note(await _grant(client, platform, cast))
+                note(await _grant(client, cast))
+            keeper = await demo_whatsapp.ask(chosen, client, steps, cast)
             with steps("Wait for the worker to score who consented") as note:
                 answer, token = await _scores(client, platform, cast)
                 note("the newest model, features as of the feed's last day")
+            await demo_whatsapp.withdraw(chosen, client, steps, keeper, headers=token)
             with steps("Read history and look a GSTIN up, as the lender does") as note:
                 for line in await _look_around(client, platform, cast, token):
                     note(line)
@@ -78,8 +68,8 @@ async def run(chosen: Settings, steps: Steps, *, shops: int, portfolio: int, app
                 for line in await demo_guard.train(platform, applicants):
                     note(line)
             partner, other_partner, played = await demo_guard.play(platform, client, steps, folder=cast.folder)
-        await _write(chosen, platform, cast, (partner, other_partner))
-    _finish(chosen, cast, answer, token)
+        await demo_result.write(chosen, platform, cast, (partner, other_partner))
+    demo_result.finish(chosen, cast, answer, token)
     demo_guard.finish(chosen, partner, played, ca_file=cast.ca_file)
     errors.print(f"\nThe demo took {time.monotonic() - began:.0f} s.")
 
@@ -237,16 +227,9 @@ def _client(chosen: Settings, cast: Cast) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(base_url=chosen.base_url, verify=context, timeout=30)
 
 
-async def _signed_in(client: httpx2.AsyncClient, issued: identity.IssuedClient) -> dict[str, str]:
-    body = {"client_id": issued.client_id, "client_secret": issued.client_secret}
-    answer = await client.post("/v1/auth/token", json=body)
-    answer.raise_for_status()
-    return {"Authorization": f"Bearer {answer.json()['access_token']}", "X-Client-ID": issued.client_id}
-
-
-async def _grant(client: httpx2.AsyncClient, platform: Platform, cast: Cast) -> str:
+async def _grant(client: httpx2.AsyncClient, cast: Cast) -> str:
     """Grant consent for every shop but the unconsented; the scored ones also allow their data to improve models."""
-    headers = await _signed_in(client, cast.service)
+    headers = await signed_in(client, cast.service)
     shops = [shop for shop in cast.world.shops if shop.group != "unconsented"]
     limit = asyncio.Semaphore(8)
     counts: dict[str, int] = {}
@@ -275,21 +258,13 @@ async def _grant(client: httpx2.AsyncClient, platform: Platform, cast: Cast) -> 
     return ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
 
 
-async def _retailer_id(platform: Platform, gstin: str) -> str:
-    async with platform.database.transaction() as db:
-        found = await retailers.by_gst(db, keyring=platform.keyring, gstin=gstin)
-    if found is None:
-        raise DemoRefused("A simulated shop did not arrive; see serve.log under the home folder.")
-    return found
-
-
 async def _scores(client: httpx2.AsyncClient, platform: Platform, cast: Cast) -> tuple[dict[str, Any], dict[str, str]]:
-    headers = await _signed_in(client, cast.lender)
+    headers = await signed_in(client, cast.lender)
     answer: httpx2.Response | None = None
     deadline = time.monotonic() + _SCORE_SECONDS
     best: dict[str, Any] = {}
     for shop in cast.world.group("scored"):
-        body = {"retailer_id": await _retailer_id(platform, shop.gstin), "purpose": PURPOSE}
+        body = {"retailer_id": await id_of(platform, shop.gstin), "purpose": PURPOSE}
         while True:
             answer = await client.post("/v1/score", json=body, headers=headers)
             if answer.status_code != 404 or time.monotonic() > deadline:
@@ -304,7 +279,7 @@ async def _scores(client: httpx2.AsyncClient, platform: Platform, cast: Cast) ->
 
 async def _phone_hash(platform: Platform, cast: Cast, retailer_id: str) -> str:
     for shop in cast.world.group("scored"):
-        if await _retailer_id(platform, shop.gstin) == retailer_id:
+        if await id_of(platform, shop.gstin) == retailer_id:
             phone_hash: str = shop.phone_hash
             return phone_hash
     raise DemoRefused(f"{retailer_id} is no simulated shop.")
@@ -321,7 +296,7 @@ async def _look_around(
     refused = await client.post(
         "/v1/score",
         json={
-            "retailer_id": await _retailer_id(platform, cast.world.group("unconsented")[0].gstin),
+            "retailer_id": await id_of(platform, cast.world.group("unconsented")[0].gstin),
             "purpose": PURPOSE,
         },
         headers=headers,
@@ -331,63 +306,3 @@ async def _look_around(
         f"GSTIN → {retailer_id}; history: " + ", ".join(f"{one['month']} {one['altscore']}" for one in months),
         f"a shop that did not consent: {refused.status_code} {refused.json()['error']['code']}",
     ]
-
-
-async def _write(
-    chosen: Settings, platform: Platform, cast: Cast, partners: tuple[demo_guard.Partner, demo_guard.Partner]
-) -> None:
-    """Write demo.json: what a user's first scripts read."""
-    groups = {}
-    for group in ("scored", "unscored", "insufficient", "unconsented"):
-        groups[group] = [
-            {
-                "retailer_id": await _retailer_id(platform, shop.gstin),
-                "gstin": shop.gstin,
-                "phone_hash": shop.phone_hash,
-                "distributor_id": cast.world.distributors[shop.accounts[0].distributor].distributor_id,
-            }
-            for shop in cast.world.group(group)
-        ]
-    account = messaging.Account.of(chosen)
-    content = {
-        "environment": chosen.environment,
-        "base_url": chosen.base_url,
-        "admin_url": f"https://localhost:{chosen.admin_port}",
-        "ca_file": str(cast.ca_file),
-        "lender": msgspec.to_builtins(cast.lender),
-        "other_lender": msgspec.to_builtins(cast.other_lender),
-        "service": msgspec.to_builtins(cast.service),
-        "distributors": [
-            {
-                "distributor_id": issued.distributor_id,
-                "cert_file": str(cast.folder / issued.distributor_id / "cert.pem"),
-                "key_file": str(cast.folder / issued.distributor_id / "key.pem"),
-                "api_key": issued.api_key,
-                "signing_secret": issued.signing_secret,
-                "erp": one.erp,
-            }
-            for one, issued in zip(cast.world.distributors, cast.distributors, strict=True)
-        ],
-        "retailers": groups,
-        "partner": msgspec.to_builtins(partners[0]),
-        "other_partner": msgspec.to_builtins(partners[1]),
-        "whatsapp": {"verify_token": account.verify_token, "app_secret": account.app_secret},
-        "purpose": PURPOSE,
-    }
-    path = chosen.home_path / "demo.json"
-    path.touch(mode=0o600)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
-
-
-def _finish(chosen: Settings, cast: Cast, answer: dict[str, Any], headers: dict[str, str]) -> None:
-    errors.print("\nThe answer of [bold]POST /v1/score[/]:")
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() + "\n")
-    sys.stdout.flush()
-    body = msgspec.json.encode({"retailer_id": answer["retailer_id"], "purpose": PURPOSE}).decode()
-    lines = [f"curl --cacert {cast.ca_file}"]
-    lines += [f"-H '{name}: {value}'" for name, value in headers.items()]
-    lines += ["-H 'Content-Type: application/json'", f"-d '{body}'", f"{chosen.base_url}/v1/score"]
-    errors.print("\nThe same with curl (the token is good for an hour):")
-    sys.stdout.write(" \\\n  ".join(lines) + "\n")
-    sys.stdout.flush()
-    errors.print(f"\nWhat scripts need is in {chosen.home_path / 'demo.json'}.")

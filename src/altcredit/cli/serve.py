@@ -48,7 +48,7 @@ def register(app: cyclopts.App, roles: Mapping[str, Callable[[Settings], None]])
         keep_database: bool
             Leave the embedded database server running at the end.
         demo: bool
-            Serve what `altcredit demo` has made, with the simulated data sources that it uses.
+            Serve what `altcredit demo` has made, with the simulated data sources and the stand-in for WhatsApp.
         """
         chosen = settings()
         log.configure(chosen.log_level)
@@ -63,10 +63,14 @@ def register(app: cyclopts.App, roles: Mapping[str, Callable[[Settings], None]])
             commands = {one: ["serve", "--role", one] for one in roles}
             environment = os.environ.copy()
             if demo:
-                config = demo_sources(chosen)
+                config, whatsapp = demo_sources(chosen), demo_whatsapp(chosen)
                 port = str(simulator_port(config))
-                commands = {"sources": ["sources", "serve", "--port", port, "--write-config", str(config)], **commands}
-                environment["ALTCREDIT_SOURCES"] = str(config)
+                commands = {
+                    "sources": ["sources", "serve", "--port", port, "--write-config", str(config)],
+                    "whatsapp": ["messaging", "serve", "--port", str(urlsplit(whatsapp).port)],
+                    **commands,
+                }
+                environment |= {"ALTCREDIT_SOURCES": str(config), "ALTCREDIT_WHATSAPP_BASE_URL": whatsapp}
             return Supervisor(commands, environment, server).run()
         finally:
             if server is not None and not keep_database:
@@ -79,6 +83,14 @@ def demo_sources(chosen: Settings) -> Path:
     if not config.exists():
         raise DemoMissing(f"{chosen.home_path} holds no demo: run `altcredit demo` first.")
     return config
+
+
+def demo_whatsapp(chosen: Settings) -> str:
+    """Return where the demo's stand-in for WhatsApp is. Raises DemoMissing."""
+    try:
+        return (chosen.home_path / "demo" / "whatsapp.url").read_text(encoding="ascii").strip()
+    except FileNotFoundError as missing:
+        raise DemoMissing(f"{chosen.home_path} holds no demo: run `altcredit demo` first.") from missing
 
 
 def simulator_port(config: Path) -> int:
