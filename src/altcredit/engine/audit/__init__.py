@@ -11,7 +11,7 @@ from altcredit.engine.audit.head import Head, Log, Purge, Signed
 from altcredit.engine.audit.operations import append, prepare_partitions, read
 from altcredit.engine.audit.purge import NotAsSealed, purge
 from altcredit.engine.audit.retention import RETENTION, Retention, retention_from
-from altcredit.engine.audit.seal import HeadBroken, HeadsDisagree, keep_heads, seal
+from altcredit.engine.audit.seal import HeadBroken, HeadsDisagree, agreed_size, keep_heads, seal
 from altcredit.engine.audit.verify import Finding, Verification, verify
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Retention",
     "Signed",
     "Verification",
+    "agreed_size",
     "append",
     "export_bundle",
     "keep_heads",

@@ -84,6 +84,21 @@ async def keep_heads(db: Connection, *, path: Path) -> int:
 
     :raises HeadsDisagree: the file's last head is not in the database, or not as it is there.
     """
+    size = await agreed_size(db, path=path)
+    kept = 0
+    while heads := await store.heads(db, above=size, upto=2**62, limit=1_000):
+        second_place.append(path, [head for _, head in heads])
+        size = heads[-1][0]
+        kept += len(heads)
+    return kept
+
+
+async def agreed_size(db: Connection, *, path: Path) -> int:
+    """
+    Return how many rows the last head of the second place is of, which the database has too; 0: there is none yet.
+
+    :raises HeadsDisagree: as for ``keep_heads``.
+    """
     try:
         there = second_place.last(path)
         size = 0 if there is None else second_place.size_of(there)
@@ -92,11 +107,6 @@ async def keep_heads(db: Connection, *, path: Path) -> int:
     if there is not None and await store.head_at(db, size) != there:
         raise HeadsDisagree(
             f"The database does not have the tree head of {size} rows that {path.name} has: it was altered, or"
-            " replaced by an older backup."
+            " replaced by an older backup. After a restore, keep this file and name a new one in ALTCREDIT_AUDIT_HEADS."
         )
-    kept = 0
-    while heads := await store.heads(db, above=size, upto=2**62, limit=1_000):
-        second_place.append(path, [head for _, head in heads])
-        size = heads[-1][0]
-        kept += len(heads)
-    return kept
+    return size

@@ -50,11 +50,22 @@ def last(path: Path) -> Signed | None:
     return parse(lines[-2]) if len(lines) > 1 else None
 
 
-def lines(path: Path) -> Iterator[bytes]:
-    """Return the whole lines of the file; none where there is no file."""
+def length(path: Path) -> int:
+    """Return the file's length in bytes, 0 where there is no file."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def lines(path: Path, *, upto: int) -> Iterator[bytes]:
+    """Return the whole lines of the first ``upto`` bytes of the file; none where there is no file."""
     try:
         with path.open("rb") as file:
             for line in file:
+                upto -= len(line)
+                if upto < 0:
+                    return
                 if line.endswith(b"\n"):
                     yield line[:-1]
     except FileNotFoundError:

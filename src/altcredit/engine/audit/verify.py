@@ -142,10 +142,10 @@ async def verify(
 
     Costs about as much as reading the logs once; the sealer may go on meanwhile.
     """
+    file = _SecondPlace(second)  # first: heads get there when they are committed, so the database knows all of these
     await store.hold_still(db)
     walk = _Walk(keyring, signing)
     await _check_purges(db, walk)
-    file = _SecondPlace(second)
     last = await store.last_leaf(db)
     heads = 0
     newest: Head | None = None
@@ -216,14 +216,14 @@ async def _heads_without_leaves(db: Connection, walk: _Walk, last: int, file: "_
 
 
 class _SecondPlace:
-    """The heads of the second place, read alongside those of the database."""
+    """The heads that are in the second place now, read alongside those of the database."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.seen = 0
         self.compared = 0
         """Size of the last head of the database, sound or not."""
-        self._lines: Iterator[bytes] = second_place.lines(path)
+        self._lines: Iterator[bytes] = second_place.lines(path, upto=second_place.length(path))
         self._ahead: tuple[int, Signed] | None = None
         self._ended = False
         self._missing = 0
