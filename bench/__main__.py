@@ -43,7 +43,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "rebuild": lambda: _measured("bench.rebuild", "--rounds", "1"),
     "accept": lambda: _measured("bench.accept"),
     "underwriting": lambda: _measured("bench.underwriting"),
-    "timing": lambda: _measured("bench.timing", "--calls", "20000"),
+    "timing": lambda: _measured("bench.timing", "--calls", "10000"),
     "footprint": lambda: _measured("bench.footprint"),
 }
 

@@ -84,7 +84,9 @@ class Member:
         self.token: str = issued.token
         self.headers = {"authorization": f"Bearer {self.token}"}
 
-    async def assertion(self, action: str, request: bytes, *, now: datetime | None = None, **how: Any) -> str:
+    async def assertion(
+        self, action: str, request: bytes, *, now: datetime | None = None, uptime: Uptime | None = None, **how: Any
+    ) -> str:
         """Return a fresh assertion over an action on a raw body, as the header ``X-Key-Assertion`` carries it."""
         async with self.database.transaction() as db:
             options = await identity.ask_assertion(
@@ -94,6 +96,7 @@ class Member:
                 action=action,
                 request_sha256=hashlib.sha256(request).hexdigest(),
                 now=now or datetime.now(UTC),
+                uptime=uptime,
             )
         return b64(json.dumps(self.key.sign(options, **how)).encode())
 

@@ -1,5 +1,5 @@
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,6 +22,17 @@ def uptime() -> Uptime | None:
     """Return a clock that nobody can set, which counts on one host until it restarts; None where there is none."""
     boot = _boot()
     return Uptime(boot, time.clock_gettime(time.CLOCK_BOOTTIME)) if boot else None
+
+
+def outlived(began: Uptime | None, at: Uptime | None, lifetime: timedelta) -> bool:
+    """
+    Tell whether the host itself has run for longer than a lifetime, whatever its clock shows.
+
+    Where that cannot be told, because it began on another host or before a restart, it has not.
+    """
+    if began is None or at is None or began.boot != at.boot:
+        return False
+    return at.seconds - began.seconds >= lifetime.total_seconds()
 
 
 @lru_cache(maxsize=1)

@@ -42,7 +42,11 @@ class TokenExpired(Refusal):
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an access token says. Times are Unix seconds; ``scope`` is a list separated by spaces."""
+    """
+    What an access token says. Times are Unix seconds; ``scope`` is a list separated by spaces.
+
+    ``began``: a mark of the host that issued it, and of how many seconds it had run, where that is judged too.
+    """
 
     sub: _Text
     iss: _Text
@@ -51,6 +55,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     jti: _Text
     scope: Annotated[str, msgspec.Meta(max_length=1000)] = ""
     kind: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    began: Annotated[str, msgspec.Meta(pattern=r"^\S{1,80} \d{1,15}$")] | msgspec.UnsetType = msgspec.UNSET
 
 
 _decoder = msgspec.json.Decoder(Claims)

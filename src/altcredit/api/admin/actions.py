@@ -15,6 +15,7 @@ import msgspec
 from altcredit.api.contract import BodyMalformed, Call, Caller, Credential, Header, NotFound, Pending, Place, Route
 from altcredit.api.staff.credentials import KEY_ASSERTION, STAFF, session_of, staff
 from altcredit.engine import audit, identity
+from altcredit.runtime import clock
 from altcredit.runtime.db import Connection
 from altcredit.runtime.refusal import Detail, Refusal
 
@@ -257,6 +258,7 @@ async def _require_key(call: Call, action: str) -> None:
         request=call.body,
         assertion=call.headers.get("x-key-assertion"),
         now=call.now,
+        uptime=clock.uptime(),
     )
     await audit.append(
         call.db,

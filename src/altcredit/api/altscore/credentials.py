@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from altcredit.api.contract import Call, Caller, Credential, Header, Scheme
 from altcredit.engine import identity, messaging, retailers
-from altcredit.runtime import tokens
+from altcredit.runtime import clock, tokens
 from altcredit.runtime.peer import peer_certificate
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.tokens import Claims
@@ -107,6 +107,7 @@ async def _retailer(call: Call) -> Caller:
     claims = await _bearer(call)
     if claims.kind != messaging.TOKEN_KIND or call.headers.get("x-client-id", claims.sub) != claims.sub:
         raise tokens.TokenInvalid
+    messaging.require_living(claims, keyring=call.platform.keyring, now=call.now, uptime=clock.uptime())
     async with call.platform.database.transaction() as db:
         known = await retailers.canonical(db, retailer_ids=(claims.sub,))
         if claims.sub not in known or await identity.is_denied(db, jti=claims.jti):

@@ -10,6 +10,7 @@ from altcredit.api.altscore.languages import spoken
 from altcredit.api.altscore.score import RetailerId
 from altcredit.api.contract import Call, Nothing, Route
 from altcredit.engine import identity, messaging
+from altcredit.runtime import clock
 from altcredit.runtime.ids import new_code, new_id
 
 Phone = Annotated[
@@ -64,6 +65,7 @@ async def request_code(call: Call, asked: CodeRequest) -> CodeAnswer:
         code=new_code(),
         language=spoken(call),
         now=call.now,
+        uptime=clock.uptime(),
     )
     return CodeAnswer(status="sent_if_known", expires_in=300)
 
@@ -78,6 +80,7 @@ async def sign_in(call: Call, asked: SignInRequest) -> SignInAnswer:
         retailer_id=asked.retailer_id,
         token_id=new_id("tok"),
         now=call.now,
+        uptime=clock.uptime(),
     )
     return SignInAnswer(
         access_token=issued.token,

@@ -8,6 +8,7 @@ import msgspec
 from altcredit.api.contract import Call, Nothing, Route
 from altcredit.api.staff.credentials import STAFF, session_of
 from altcredit.engine import identity
+from altcredit.runtime import clock
 
 
 class SessionAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +77,7 @@ async def ask_assertion(call: Call, asked: AssertionRequest) -> Any:
         action=asked.action,
         request_sha256=asked.request_sha256,
         now=call.now,
+        uptime=clock.uptime(),
     )
 
 

@@ -26,6 +26,7 @@ from altcredit.engine.messaging.sign_in import (
     ShopAmbiguous,
     redeem,
     request_code,
+    require_living,
 )
 from altcredit.engine.messaging.templates import definitions
 from altcredit.engine.messaging.wording import TEXTS, Language, say, template
@@ -70,6 +71,7 @@ __all__ = [
     "receive",
     "redeem",
     "request_code",
+    "require_living",
     "say",
     "sent_hash",
     "signature",

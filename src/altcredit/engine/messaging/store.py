@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from altcredit.engine.messaging.wording import Language
+from altcredit.runtime.clock import Uptime
 from altcredit.runtime.db import Connection, Record
 
 # What a phone says first opens its conversation. The row's lock puts one phone's messages in line.
@@ -103,10 +104,14 @@ SELECT EXISTS (SELECT FROM consent_invitation WHERE phone = $1 AND retailer_id =
 """
 
 PUT_CODE = """
-INSERT INTO sign_in_code (phone, code_hmac, issued_at, expires_at) VALUES ($1, $2, $3, $4)
-ON CONFLICT (phone) DO UPDATE SET code_hmac = $2, issued_at = $3, expires_at = $4, tries = 0
+INSERT INTO sign_in_code (phone, code_hmac, issued_at, expires_at, boot, uptime) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (phone) DO UPDATE
+SET code_hmac = $2, issued_at = $3, expires_at = $4, boot = $5, uptime = $6, tries = 0
 """
-TRY_CODE = "UPDATE sign_in_code SET tries = tries + 1 WHERE phone = $1 RETURNING code_hmac, expires_at, tries"
+TRY_CODE = """
+UPDATE sign_in_code SET tries = tries + 1 WHERE phone = $1
+RETURNING code_hmac, issued_at, expires_at, boot, uptime, tries
+"""
 DROP_CODE = "DELETE FROM sign_in_code WHERE phone = $1"
 
 PURGE_INBOUND_BODIES = (
@@ -261,8 +266,11 @@ async def asked_before(db: Connection, phone: bytes, retailer_id: str, purpose: 
     return bool(await db.fetchval(ASKED_BEFORE, phone, retailer_id, purpose))
 
 
-async def put_code(db: Connection, phone: bytes, code_hmac: bytes, *, now: datetime, expires_at: datetime) -> None:
-    await db.execute(PUT_CODE, phone, code_hmac, now, expires_at)
+async def put_code(
+    db: Connection, phone: bytes, code_hmac: bytes, *, now: datetime, expires_at: datetime, uptime: Uptime | None
+) -> None:
+    began = (uptime.boot, uptime.seconds) if uptime else (None, None)
+    await db.execute(PUT_CODE, phone, code_hmac, now, expires_at, *began)
 
 
 async def try_code(db: Connection, phone: bytes) -> Record | None:

@@ -17,6 +17,10 @@ ALTER TABLE staff_first_signature ADD COLUMN standing integer NOT NULL;
 DELETE FROM model_approval WHERE actor LIKE 'staff:%';
 ALTER TABLE model_approval ADD COLUMN standing integer;
 DROP TABLE staff_recovery;
+
+-- How long the host had run, as with sessions: where its clock is set back, neither of these lives longer for it.
+ALTER TABLE staff_assertion ADD COLUMN boot text, ADD COLUMN uptime double precision;
+ALTER TABLE sign_in_code ADD COLUMN boot text, ADD COLUMN uptime double precision;
 """
 
 

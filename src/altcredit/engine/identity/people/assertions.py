@@ -18,6 +18,7 @@ from altcredit.engine.identity.people.staff import (
     StaffSession,
 )
 from altcredit.runtime import ids
+from altcredit.runtime.clock import Uptime, outlived
 from altcredit.runtime.db import Connection
 
 _ACTION = re.compile(r"[a-z][a-z_.]{1,59}")
@@ -25,7 +26,14 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 async def ask_assertion(
-    db: Connection, *, party: RelyingParty, session: StaffSession, action: str, request_sha256: str, now: datetime
+    db: Connection,
+    *,
+    party: RelyingParty,
+    session: StaffSession,
+    action: str,
+    request_sha256: str,
+    now: datetime,
+    uptime: Uptime | None = None,
 ) -> Mapping[str, Any]:
     """
     Return WebAuthn request options whose challenge binds ``action`` and the SHA-256 (hex) of the request's raw body.
@@ -40,7 +48,13 @@ async def ask_assertion(
     nonce = bytes.fromhex(ids.new_secret())
     challenge = webauthn.bound_challenge(nonce, session_id=session.session_id, action=action, request_sha256=digest)
     asked = store.AskedAssertion(
-        action=action, request_sha256=digest, rp_id=party.rp_id, origin=party.origin, asked_at=now, used_at=None
+        action=action,
+        request_sha256=digest,
+        rp_id=party.rp_id,
+        origin=party.origin,
+        asked_at=now,
+        began=uptime,
+        used_at=None,
     )
     await store.insert_assertion(db, challenge, session_id=session.session_id, asked=asked)
     keys = await store.live_keys(db, session.staff_id)
@@ -49,13 +63,20 @@ async def ask_assertion(
 
 
 async def require_assertion(
-    db: Connection, *, session: StaffSession, action: str, request: bytes, assertion: str | None, now: datetime
+    db: Connection,
+    *,
+    session: StaffSession,
+    action: str,
+    request: bytes,
+    assertion: str | None,
+    now: datetime,
+    uptime: Uptime | None = None,
 ) -> SignedRequest:
     """
     Use up a key assertion for ``action`` on the raw body ``request``; return the evidence for the audit row.
 
     ``assertion``: the JSON of the browser's credential in base64url, as in the header ``X-Key-Assertion``. Used in the
-    caller's transaction: what is refused afterwards did not use it up.
+    caller's transaction: what is refused afterwards did not use it up. ``uptime``: this host's, as with sessions.
 
     :raises AssertionMissing, AssertionInvalid, AssertionStale:
     """
@@ -72,6 +93,8 @@ async def require_assertion(
     if asked is None or asked.used_at is not None or (asked.action, asked.request_sha256) != (action, digest):
         raise AssertionInvalid("not asked for this action and request, or used before")
     if not asked.asked_at <= now <= asked.asked_at + ASSERTION_LIFETIME:
+        raise AssertionStale
+    if outlived(asked.began, uptime, ASSERTION_LIFETIME):
         raise AssertionStale
     key = await store.lock_key(db, session.staff_id, credential_id=answer.credential_id)
     if key is None:

@@ -20,7 +20,7 @@ from altcredit.engine.identity.people.staff import (
     StaffSession,
 )
 from altcredit.runtime import ids
-from altcredit.runtime.clock import Uptime
+from altcredit.runtime.clock import Uptime, outlived
 from altcredit.runtime.db import Connection, Database
 from altcredit.runtime.keys import Keyring
 
@@ -51,16 +51,9 @@ async def staff_by_session(
     session = found.session
     if found.ended or now >= session.expires_at or now < max(session.signed_in_at, found.seen_at) - _DRIFT:
         raise SessionExpired
-    if _outlived(found.began, uptime):
+    if outlived(found.began, uptime, SESSION_LIFETIME):
         raise SessionExpired
     return session
-
-
-def _outlived(began: Uptime | None, uptime: Uptime | None) -> bool:
-    """Tell whether the host itself has run longer since than a session lives."""
-    if began is None or uptime is None or began.boot != uptime.boot:
-        return False
-    return uptime.seconds - began.seconds >= SESSION_LIFETIME.total_seconds()
 
 
 def _hashed(keyring: Keyring, token: str) -> bytes:

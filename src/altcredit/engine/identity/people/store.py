@@ -118,11 +118,11 @@ RETURNING ticket_hmac
 """
 
 INSERT_ASSERTION = """
-INSERT INTO staff_assertion (challenge, session_id, action, request_sha256, rp_id, origin, asked_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO staff_assertion (challenge, session_id, action, request_sha256, rp_id, origin, asked_at, boot, uptime)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 LOCK_ASSERTION = """
-SELECT action, request_sha256, rp_id, origin, asked_at, used_at FROM staff_assertion
+SELECT action, request_sha256, rp_id, origin, asked_at, used_at, boot, uptime FROM staff_assertion
 WHERE challenge = $1 AND session_id = $2 FOR UPDATE
 """
 ASSERTION_USED = "UPDATE staff_assertion SET used_at = $2, key_id = $3, signed = $4 WHERE challenge = $1"
@@ -147,13 +147,14 @@ class SeenSession(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AskedAssertion(msgspec.Struct, frozen=True, kw_only=True):
-    """A challenge that was given out for one action on one request."""
+    """A challenge that was given out for one action on one request; ``began``: how long the host had run then."""
 
     action: str
     request_sha256: bytes
     rp_id: str
     origin: str
     asked_at: datetime
+    began: Uptime | None
     used_at: datetime | None
 
 
@@ -176,6 +177,14 @@ def _member(row: Record) -> StaffMember:
 
 def _session(row: Record) -> StaffSession:
     return StaffSession(**{name: row[name] for name in _SESSION.split(", ")} | {"roles": tuple(row["roles"])})
+
+
+def _columns(uptime: Uptime | None) -> tuple[str, float] | tuple[None, None]:
+    return (uptime.boot, uptime.seconds) if uptime else (None, None)
+
+
+def _uptime(row: Record) -> Uptime | None:
+    return Uptime(row["boot"], row["uptime"]) if row["boot"] else None
 
 
 async def insert_staff(db: Connection, member: StaffMember, *, user_handle: bytes) -> bool:
@@ -255,8 +264,7 @@ async def insert_session(
     db: Connection, session: StaffSession, *, token_hmac: bytes, key_id: str, uptime: Uptime | None
 ) -> None:
     values = (session.staff_id, key_id, session.signed_in_at, session.expires_at)
-    began = (uptime.boot, uptime.seconds) if uptime else (None, None)
-    await db.execute(INSERT_SESSION, session.session_id, token_hmac, *values, *began)
+    await db.execute(INSERT_SESSION, session.session_id, token_hmac, *values, *_columns(uptime))
 
 
 async def revoke_keys(db: Connection, staff_id: str, *, key_id: str | None, now: datetime) -> list[str]:
@@ -339,18 +347,20 @@ async def session_by_token(reads: Reads, *, token_hmac: bytes, now: datetime) ->
     row = await reads.fetchrow(SESSION_BY_TOKEN, token_hmac, now)
     if row is None:
         return None
-    began = Uptime(row["boot"], row["uptime"]) if row["boot"] else None
-    return SeenSession(session=_session(row), seen_at=row["seen_at"], began=began, ended=row["ended"])
+    return SeenSession(session=_session(row), seen_at=row["seen_at"], began=_uptime(row), ended=row["ended"])
 
 
 async def insert_assertion(db: Connection, challenge: bytes, *, session_id: str, asked: AskedAssertion) -> None:
     values: tuple[Any, ...] = (asked.action, asked.request_sha256, asked.rp_id, asked.origin, asked.asked_at)
-    await db.execute(INSERT_ASSERTION, challenge, session_id, *values)
+    await db.execute(INSERT_ASSERTION, challenge, session_id, *values, *_columns(asked.began))
 
 
 async def lock_assertion(db: Connection, challenge: bytes, *, session_id: str) -> AskedAssertion | None:
     row = await db.fetchrow(LOCK_ASSERTION, challenge, session_id)
-    return AskedAssertion(**row) if row else None
+    if row is None:
+        return None
+    fields = {name: value for name, value in row.items() if name not in ("boot", "uptime")}
+    return AskedAssertion(**fields, began=_uptime(row))
 
 
 async def assertion_used(db: Connection, challenge: bytes, *, key_id: str, signed: bytes, now: datetime) -> None:
