@@ -51,12 +51,27 @@ def last(path: Path) -> Signed | None:
     return parse(lines[-2]) if len(lines) > 1 else None
 
 
-def lines(path: Path, *, above: int = 0) -> Iterator[bytes]:
-    """Return the whole lines of the file, from the first head of more than ``above`` rows on; none without a file."""
+def length(path: Path) -> int:
+    """Return how many bytes the file has now; 0 without one."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def lines(path: Path, *, above: int = 0, end: int | None = None) -> Iterator[bytes]:
+    """
+    Return the whole lines of the file, from the first head of more than ``above`` rows on; none without a file.
+
+    :param end: look no further than this many bytes: what is appended meanwhile is left out.
+    """
     try:
         with path.open("rb") as file:
-            file.seek(_first_above(file, above))
+            position = file.seek(_first_above(file, above))
             for line in file:
+                position += len(line)
+                if end is not None and position > end:
+                    return
                 if line.endswith(b"\n"):
                     yield line[:-1]
     except FileNotFoundError:

@@ -161,13 +161,16 @@ async def verify(
         looked at are for a full look to find. A mark of another tree is a finding, and then all is looked at.
     :param progress: told after each few thousand leaves how many are done, and of how many.
     """
+    # First the file, then the database: a head is kept after it was committed, so that what the file has by now is in
+    # what the database shows from now on. What the sealer appends while this looks is not looked at.
+    end = second_place.length(second)
     await store.hold_still(db)
     walk = _Walk(keyring, signing)
     newest = await _taken_up(db, walk, since)
     first = walk.next_leaf
     horizon = _moment(since.verified_at) - _MARGIN if since and first else None
     await _check_purges(db, walk, horizon)
-    file = _SecondPlace(second, first)
+    file = _SecondPlace(second, first, end)
     last = await store.last_leaf(db)
     heads = 0
     position = first
@@ -259,13 +262,13 @@ async def _heads_without_leaves(db: Connection, walk: _Walk, last: int, file: "_
 class _SecondPlace:
     """The heads of the second place, read alongside those of the database."""
 
-    def __init__(self, path: Path, above: int = 0) -> None:
+    def __init__(self, path: Path, above: int, end: int) -> None:
         self.path = path
         self.seen = 0
         self.compared = above
         """Size of the last head of the database, sound or not."""
         self._above = above
-        self._lines: Iterator[bytes] = second_place.lines(path, above=above)
+        self._lines: Iterator[bytes] = second_place.lines(path, above=above, end=end)
         self._ahead: tuple[int, Signed] | None = None
         self._ended = False
         self._missing = 0
