@@ -85,6 +85,7 @@ class Transit:
 def _handler(transit: Transit) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # an answer is one write
 
         def do_POST(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}

@@ -248,22 +248,29 @@ def a_standing(shop: Shop, **changes: Any) -> scoring.Standing:
 
 
 @asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Installation]:
+    """Lend the installation of some settings: both listeners over real TLS, over the database that they name."""
+    async with opened(settings, settings.database_url) as platform:
+        tls = Tls.open(settings, keyring=platform.keyring, now=datetime.now(UTC))
+        ready: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
+        stop = asyncio.Event()
+        serving = asyncio.create_task(serve_platform(platform, tls, stop=stop, ready=ready.set_result))
+        await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
+        where = ready.result() if ready.done() else await serving
+        assert where is not None
+        authority = Authority.open(settings, keyring=platform.keyring, now=datetime.now(UTC))
+        yield Installation(platform, where, authority)
+        stop.set()
+        await serving
+
+
+@asynccontextmanager
 async def installed(server: str, home: Path, **changes: Any) -> AsyncIterator[Installation]:
-    """Lend an installation: both listeners over real TLS, its own database, development keys and certificates."""
+    """Lend an installation with its own database, development keys and certificates."""
     async with new_database(server) as dsn:
         settings = Settings(home=str(home), port=0, admin_port=0, database_url=dsn, log_level="error", **changes)
-        async with opened(settings, dsn) as platform:
-            tls = Tls.open(settings, keyring=platform.keyring, now=datetime.now(UTC))
-            ready: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
-            stop = asyncio.Event()
-            serving = asyncio.create_task(serve_platform(platform, tls, stop=stop, ready=ready.set_result))
-            await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
-            where = ready.result() if ready.done() else await serving
-            assert where is not None
-            authority = Authority.open(settings, keyring=platform.keyring, now=datetime.now(UTC))
-            yield Installation(platform, where, authority)
-            stop.set()
-            await serving
+        async with running(settings) as installation:
+            yield installation
 
 
 @pytest.fixture(scope="session")

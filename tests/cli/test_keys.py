@@ -55,7 +55,7 @@ async def test_an_older_key_goes_when_nothing_is_sealed_under_it_and_no_sooner(
     assert await at_home("keys", "rewrap") == 0
     assert await at_home("keys", "drop-keks") == 0
     left = KeyProvider.from_file(file, PRODUCTION)
-    assert (left.count, left.root) == (1, first.root)
+    assert (len(left.kek_ids), left.root) == (1, first.root)
     assert left.kek_id != first.kek_id
     assert await at_home("keys", "rotate", "--purpose", "consent") == 0, "what was sealed before still opens"
 

@@ -122,7 +122,7 @@ def test_wrapping_and_unwrapping_change_who_may_read_the_keys_and_not_the_keys(
         assert Keyring.open(settings).unseal(sealed, owner="o", purpose="p") == b"secret"
     assert altcredit("keys", "add-kek", path) == 0
     after = Keyring.open(settings)
-    assert (after.keks, after.hmac("p", "x")) == (2, before.hmac("p", "x"))
+    assert (len(after.kek_ids), after.hmac("p", "x")) == (2, before.hmac("p", "x"))
     assert not after.is_current(sealed)
     assert after.unseal(sealed, owner="o", purpose="p") == b"secret"
     assert altcredit("keys", "unwrap", path) == 0

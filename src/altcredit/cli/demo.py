@@ -28,7 +28,7 @@ from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
 
 # What the demo itself makes under the home folder; nothing else there is touched.
-_OURS = ("lake", "models", "demo", "demo.json", "keys", "certificates", "serve.log", "serve.pid")
+_OURS = ("lake", "models", "demo", "demo.json", "keys", "certificates", "audit", "serve.log", "serve.pid")
 _START_SECONDS = 60
 
 

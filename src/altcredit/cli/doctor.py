@@ -12,6 +12,7 @@ import msgspec
 from altcredit.cli.output import emit
 from altcredit.cli.session import settings
 from altcredit.runtime import clock, jobs, outbox, postgres, schema
+from altcredit.runtime.backup import LISTED
 from altcredit.runtime.db import UNAVAILABLE
 from altcredit.runtime.platform import Platform, opened
 from altcredit.runtime.refusal import Refusal
@@ -90,7 +91,7 @@ async def _keys(platform: Platform) -> Finding:
 
 async def _custody(platform: Platform) -> Finding:
     """Production's keys may lie in clear; whether that will do is for the operator to say."""
-    keks = platform.keyring.keks
+    keks = len(platform.keyring.kek_ids)
     older = f"; {keks - 1} older key-encryption keys (keys rewrap, then keys drop-keks)" if keks > 1 else ""
     return Finding(check="custody", ok=True, finding=platform.keyring.custody + older)
 
@@ -104,7 +105,13 @@ async def _lake(platform: Platform) -> Finding:
     except OSError as problem:
         return Finding(check="lake", ok=False, finding=f"{folder} cannot be written: {problem.strerror}")
     probe.unlink()
-    return Finding(check="lake", ok=True, finding=f"{folder} can be written")
+    async with platform.database.transaction() as db:
+        listed = [row["path"] for row in await db.fetch(LISTED)]
+    missing = await asyncio.to_thread(lambda: [path for path in listed if not (folder / path).exists()])
+    if missing:
+        text = f"{len(missing)} of {len(listed)} listed files are not in {folder}, {missing[0]} the first"
+        return Finding(check="lake", ok=False, finding=text)
+    return Finding(check="lake", ok=True, finding=f"{folder} can be written, and has all {len(listed)} listed files")
 
 
 async def _jobs(platform: Platform) -> Finding:

@@ -1,23 +1,22 @@
 """
-Backup: one file of the whole database, by ``pg_dump`` and ``pg_restore`` of the binaries that run the server.
+A dump of the whole database, by ``pg_dump`` and ``pg_restore`` of the binaries that run the server.
 
-The database holds the lake's manifest, so a backup is a dump and a copy of the lake's folder, **taken in this order**:
-files are never changed, and one that the manifest does not list is harmless, but a listed one must be there. Compaction
-keeps files for a while after they left the manifest; copy the lake within that time. Keys are in neither: keep the file
-of ``ALTCREDIT_KEY_FILE`` elsewhere, for without it what the dump holds sealed stays sealed.
+A backup of an installation is more than that: see :mod:`altcredit.runtime.archive`.
 """
 
 import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TypeAlias
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import asyncpg
+import msgspec
 
 from altcredit.runtime import pgbin, postgres
 from altcredit.runtime.refusal import Refusal
@@ -30,6 +29,9 @@ TABLES = """
 SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE relkind IN ('r', 'p', 'v', 'm', 'S') AND nspname <> 'information_schema' AND nspname NOT LIKE 'pg\\_%'
 """
+
+# What a reader of the lake may ask for. What was taken off the list lately is still on disk, and needed by nobody new.
+LISTED = "SELECT path, bytes, sha256 FROM lake_file WHERE removed_version IS NULL ORDER BY path"
 
 # As initdb leaves it, so that a dump of the restored database is like one of any other.
 _CLEAR = """
@@ -103,19 +105,50 @@ def _follow(errors: IO[bytes], marker: str, total: int, progress: Progress) -> s
     return said
 
 
-def dump(settings: Settings, file: Path, *, progress: Progress = _silent) -> None:
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of the lake as the manifest describes it: its path relative to the lake, its size, its SHA-256 in hex."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@contextmanager
+def moment(settings: Settings) -> Iterator[tuple[str, list[Listed]]]:
+    """
+    Hold a moment of the database: lend the name of its snapshot, for ``dump``, and the lake's files as of it.
+
+    :raises BackupFailed: the database is not that of an installation.
+    """
+    with asyncio.Runner() as runner:
+        connection = runner.run(asyncpg.connect(postgres.ensure(settings)))
+        try:
+            runner.run(connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+            name = runner.run(connection.fetchval("SELECT pg_export_snapshot()"))
+            rows = runner.run(connection.fetch(LISTED))
+            yield name, [Listed(**dict(row)) for row in rows]
+        except asyncpg.UndefinedTableError as error:
+            raise BackupFailed("The database holds no installation.") from error
+        finally:
+            runner.run(connection.close())
+
+
+def dump(settings: Settings, file: Path, *, snapshot: str | None = None, progress: Progress = _silent) -> None:
     """
     Write the whole database, as of one moment and while it is in use, to a file that its owner alone can read.
 
     The file appears when it is complete. Raises BackupFailed, or what ``postgres.ensure`` raises.
+
+    :param snapshot: the moment, if it is that of a ``moment`` which is still held.
     """
     tools = _Tools(settings)
     partial = file.with_name(file.name + ".partial")
     partial.unlink(missing_ok=True)
     partial.touch(mode=0o600)
     try:
+        at = [f"--snapshot={snapshot}"] if snapshot else []
         with tools.start(
-            "pg_dump", "--format=custom", "--no-owner", "--verbose", f"--file={partial}", tools.address
+            "pg_dump", "--format=custom", "--no-owner", "--verbose", *at, f"--file={partial}", tools.address
         ) as dumping:
             assert dumping.stderr is not None
             said = _follow(dumping.stderr, "dumping contents of table ", tools.tables, progress)
@@ -126,6 +159,16 @@ def dump(settings: Settings, file: Path, *, progress: Progress = _silent) -> Non
         partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def require_empty(settings: Settings) -> None:
+    """Raise DatabaseNotEmpty where the database holds something."""
+    _require_empty(_ask(postgres.ensure(settings))[1])
+
+
+def _require_empty(tables: int) -> None:
+    if tables:
+        raise DatabaseNotEmpty(f"The database has {tables} tables and sequences: --force replaces all of them.")
 
 
 def restore(settings: Settings, file: Path, *, force: bool = False, progress: Progress = _silent) -> None:
@@ -143,8 +186,8 @@ def restore(settings: Settings, file: Path, *, force: bool = False, progress: Pr
         contents, problem = listing.communicate()
     if listing.returncode != 0:
         raise BackupFailed(f"{file} is not a dump that can be read:\n{problem.decode(errors='replace')}")
-    if tools.tables and not force:
-        raise DatabaseNotEmpty(f"The database has {tools.tables} tables and sequences: --force replaces all of them.")
+    if not force:
+        _require_empty(tools.tables)
     total = contents.count(b" TABLE DATA ")
     with (
         tools.start("pg_restore", "--no-owner", "--verbose", "--file=-", file, writes=True) as reading,

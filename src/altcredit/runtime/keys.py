@@ -255,9 +255,9 @@ class KeyProvider:
         return settings.home_path / "keys" / "development.json"
 
     @property
-    def count(self) -> int:
-        """How many key-encryption keys there are."""
-        return len(self._keks)
+    def kek_ids(self) -> tuple[bytes, ...]:
+        """The ids of all key-encryption keys, the current one first."""
+        return tuple(self._keks)
 
     def wrap(self, data_key: bytes) -> bytes:
         """Wrap a 32-byte data key under the current KEK (RFC 3394, 40 bytes)."""
@@ -301,9 +301,9 @@ class Keyring:
         return self._provider.custody
 
     @property
-    def keks(self) -> int:
-        """How many key-encryption keys there are: the current one, and those before it."""
-        return self._provider.count
+    def kek_ids(self) -> tuple[bytes, ...]:
+        """The ids of the key-encryption keys: the current one, and those before it. They tell nothing of the keys."""
+        return self._provider.kek_ids
 
     def _hmac_key(self, purpose: str) -> bytes:
         key = self._hmac_keys.get(purpose)

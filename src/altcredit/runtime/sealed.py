@@ -5,6 +5,8 @@ A new key-encryption key must reach all of them before an old one may go. They a
 catalogue, so that no table can be forgotten.
 """
 
+from collections.abc import Sequence
+
 from altcredit.runtime.db import Connection
 from altcredit.runtime.keys import Keyring
 
@@ -19,7 +21,7 @@ _OUTDATED = """
 SELECT ctid AS place, {field} AS value FROM {name}
 WHERE {field} IS NOT NULL AND substring({field} FROM 2 FOR 8) <> $1 LIMIT 1000 FOR UPDATE SKIP LOCKED
 """
-_COUNT = "SELECT count(*) FROM {name} WHERE substring({field} FROM 2 FOR 8) <> $1"
+_UNKNOWN = "SELECT count(*) FROM {name} WHERE substring({field} FROM 2 FOR 8) <> ALL($1::bytea[])"
 _REPLACE = "UPDATE {name} SET {field} = $2 WHERE ctid = $1"
 
 
@@ -48,9 +50,18 @@ async def rewrap(db: Connection, *, keyring: Keyring) -> dict[str, int]:
 
 async def outdated(db: Connection, *, keyring: Keyring) -> dict[str, int]:
     """Return how many values another than the current key-encryption key seals, by ``table.column``; reads them all."""
+    return await _counted(db, keyring.kek_ids[:1])
+
+
+async def lost(db: Connection, *, keyring: Keyring) -> dict[str, int]:
+    """Return how many values none of our key-encryption keys opens, by ``table.column``; reads them all."""
+    return await _counted(db, keyring.kek_ids)
+
+
+async def _counted(db: Connection, known: Sequence[bytes]) -> dict[str, int]:
     found = {}
     for name, field in await columns(db):
-        count = await db.fetchval(_COUNT.format(name=_quoted(name), field=_quoted(field)), keyring.current_kek)
+        count = await db.fetchval(_UNKNOWN.format(name=_quoted(name), field=_quoted(field)), list(known))
         if count:
             found[f"{name}.{field}"] = count
     return found

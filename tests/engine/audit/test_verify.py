@@ -1,5 +1,6 @@
 """Verification names the first row that is not what it was, however it came to be so."""
 
+import asyncio
 import random
 from datetime import timedelta
 
@@ -207,6 +208,20 @@ async def test_rows_that_wait_too_long_for_their_seal_are_reported(sealed: Log) 
     await sealed.add()
     assert (await sealed.verify()).waiting == 1
     assert await first(sealed, now=NOW + timedelta(minutes=11)) == ("unsealed", None)
+
+
+async def test_a_seal_that_goes_on_meanwhile_is_no_finding(sealed: Log) -> None:
+    """What the second place is told while verification reads the database of a moment before is not held against it."""
+
+    async def keep_sealing() -> None:
+        for _ in range(60):
+            await sealed.add()
+            await sealed.seal()
+
+    sealing = asyncio.create_task(keep_sealing())
+    while not sealing.done():
+        assert (await sealed.verify()).findings == ()
+    await sealing
 
 
 async def test_no_random_change_of_any_table_goes_unnoticed(sealed: Log) -> None:

@@ -51,12 +51,27 @@ def last(path: Path) -> Signed | None:
     return parse(lines[-2]) if len(lines) > 1 else None
 
 
-def lines(path: Path, *, above: int = 0) -> Iterator[bytes]:
-    """Return the whole lines of the file, from the first head of more than ``above`` rows on; none without a file."""
+def length(path: Path) -> int:
+    """Return the file's length in bytes, 0 where there is no file."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def lines(path: Path, *, above: int = 0, upto: int | None = None) -> Iterator[bytes]:
+    """
+    Return the whole lines of the file, from the first head of more than ``above`` rows on; none without a file.
+
+    ``upto``: only those that end within so many bytes of the file.
+    """
     try:
         with path.open("rb") as file:
-            file.seek(_first_above(file, above))
+            position = file.seek(_first_above(file, above))
             for line in file:
+                position += len(line)
+                if upto is not None and position > upto:
+                    return
                 if line.endswith(b"\n"):
                     yield line[:-1]
     except FileNotFoundError:

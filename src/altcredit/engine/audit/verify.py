@@ -161,13 +161,14 @@ async def verify(
         looked at are for a full look to find. A mark of another tree is a finding, and then all is looked at.
     :param progress: told after each few thousand leaves how many are done, and of how many.
     """
+    upto = second_place.length(second)  # first: heads get there once committed, so the database knows all of these
     await store.hold_still(db)
     walk = _Walk(keyring, signing)
     newest = await _taken_up(db, walk, since)
     first = walk.next_leaf
     horizon = _moment(since.verified_at) - _MARGIN if since and first else None
     await _check_purges(db, walk, horizon)
-    file = _SecondPlace(second, first)
+    file = _SecondPlace(second, above=first, upto=upto)
     last = await store.last_leaf(db)
     heads = 0
     position = first
@@ -259,13 +260,14 @@ async def _heads_without_leaves(db: Connection, walk: _Walk, last: int, file: "_
 class _SecondPlace:
     """The heads of the second place, read alongside those of the database."""
 
-    def __init__(self, path: Path, above: int = 0) -> None:
+    def __init__(self, path: Path, *, above: int, upto: int) -> None:
+        """``above``: rows whose heads were looked at before; ``upto``: how much of the file is looked at, in bytes."""
         self.path = path
         self.seen = 0
         self.compared = above
         """Size of the last head of the database, sound or not."""
         self._above = above
-        self._lines: Iterator[bytes] = second_place.lines(path, above=above)
+        self._lines: Iterator[bytes] = second_place.lines(path, above=above, upto=upto)
         self._ahead: tuple[int, Signed] | None = None
         self._ended = False
         self._missing = 0
