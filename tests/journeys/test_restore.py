@@ -176,9 +176,12 @@ async def test_an_installation_that_is_lost_goes_on_elsewhere_from_its_backup(
     assert await altcredit(third, "doctor", "--json") == 1
     said = {one["check"]: one for one in json.loads(capsys.readouterr().out)}["audit"]
     assert not said["ok"]
-    assert "ALTCREDIT_AUDIT_HEADS" in said["finding"]
+    assert "altcredit audit resume" in said["finding"]
     assert await altcredit(third, "audit", "verify") == 1
     assert old.read_bytes() == heads
+    assert await altcredit(third, "audit", "resume", "--reason", "the disk was lost") == 0
+    assert heads in [path.read_bytes() for path in old.parent.iterdir()], "what was lost stays on record"
+    assert await altcredit(third, "audit", "verify") == 0
 
 
 async def test_a_backup_does_not_open_without_its_keys(

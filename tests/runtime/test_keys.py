@@ -1,5 +1,7 @@
+import ast
 import hashlib
 import hmac as stdlib_hmac
+import re
 import stat
 import subprocess
 import sys
@@ -188,3 +190,16 @@ def test_hmac_separates_purposes_and_parts(keyring: Keyring) -> None:
     ]
     assert len(set(results)) == len(results)
     assert keyring.hmac("a", b"bc") == keyring.hmac("a", "bc")
+
+
+def test_the_page_says_of_every_keyed_hash_what_a_leaked_root_would_mean() -> None:
+    used = set()
+    for module in (SOURCE / "altcredit").rglob("*.py"):
+        for call in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("keyring.hmac"):
+                assert isinstance(call.args[0], ast.Constant), f"{module}: name the purpose where it is used"
+                used.add(call.args[0].value)
+    page = (SOURCE.parent / "docs" / "keys.md").read_text(encoding="utf-8")
+    table = page[page.index("## The root cannot be changed") :]
+    assert used == set(re.findall(r"`([a-z][a-z._-]+)`", "".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE))))
+    assert len(used) > 15

@@ -113,7 +113,7 @@ def restore_all(folder: Path, *, check: Force = False, force: Force = False) -> 
     lost = run(_lost)
     for place, count in lost.items():
         say(f"{count} values in {place} are sealed under a key that the key file does not hold.")
-    say("Restored. Run `altcredit doctor`, and carry out again the erasures requested since.")
+    say("Restored. Before you serve, go on with the drill: doctor, audit, erasures, revocations (docs/operating.md).")
     return 1 if lost else 0
 
 

@@ -220,7 +220,7 @@ def put_back(settings: Settings, folder: Path, *, keyring: Keyring, force: bool,
 def _require_keys(index: Index, keyring: Keyring) -> None:
     if bytes.fromhex(index.keks[0]) not in keyring.kek_ids:
         raise BackupUnusable(
-            f"The backup is sealed under the key {index.keks[0]}, which is not in the {keyring.custody}:"
+            f"The backup is sealed under the key {index.keks[0]}, which is not here ({keyring.custody}):"
             " ALTCREDIT_KEY_FILE must name the key file of that time."
         )
 

@@ -276,38 +276,3 @@ async def test_no_random_change_of_any_table_goes_unnoticed(sealed: Log) -> None
         assert changed.endswith(" 1"), statement
         assert not found.holds, statement
     assert (await sealed.verify()).holds
-
-
-async def test_what_is_sealed_while_it_looks_is_no_finding(sealed: Log) -> None:
-    before = sealed.second.read_bytes()
-    async with sealed.database.writes.acquire() as db, db.transaction(isolation="repeatable_read"):
-        assert await db.fetchval("SELECT count(*) FROM audit_head")  # from here on the database stands still
-        await sealed.add(3)
-        await sealed.seal()
-        after = sealed.second.read_bytes()
-        assert len(after) > len(before)
-        sealed.second.write_bytes(before)
-
-        def appended() -> None:
-            sealed.second.write_bytes(after)
-
-        found = await audit.verify(
-            _Still(db), keyring=sealed.keyring, signing=sealed.keys, second=sealed.second, now=NOW,  # type: ignore[arg-type]
-            progress=lambda _done, _of: appended(),
-        )  # fmt: skip
-    assert sealed.second.read_bytes() == after
-    assert found.findings == ()
-    assert (await sealed.verify()).holds
-
-
-class _Still:
-    """A connection whose transaction was made to see one moment already."""
-
-    def __init__(self, db: object) -> None:
-        self.db = db
-
-    async def execute(self, statement: str, *arguments: object) -> None:
-        assert statement.startswith("SET TRANSACTION")
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.db, name)
