@@ -39,6 +39,9 @@ CREATE TABLE underwriting_outcome (
     imported_at timestamptz NOT NULL,
     CHECK (observed_on >= booked_on)
 );
+
+-- Of the limit policy's file; the version is the operator's word. Empty: assessed before it was recorded.
+ALTER TABLE assessment ADD COLUMN policy_sha256 text NOT NULL DEFAULT '';
 """
 
 
