@@ -170,7 +170,7 @@ def review(
 
 
 @group.command
-def outcomes(file: Path, *, json: Json = False) -> None:
+def outcomes(file: Path, *, json: Json = False) -> int:
     """
     Import how granted cards went, for models to learn from; rows that cannot be believed are left out and shown.
 
@@ -205,8 +205,7 @@ def outcomes(file: Path, *, json: Json = False) -> None:
         emit(found.quarantined, json=False)
         left_out = len(found.quarantined)
         say(f"{found.recorded} recorded, {found.mature} of them final, {found.bad} bad; {left_out} left out.")
-    if found.quarantined:
-        raise SystemExit(1)
+    return 1 if found.quarantined else 0
 
 
 @group.command
