@@ -25,10 +25,11 @@ def openapi_document(product: Product) -> bytes:
 def serve_api(settings: Settings) -> None:
     """Serve the public and the admin listener in this process until it is told to stop."""
     from altcredit.api import process
-    from altcredit.engine import underwriting
+    from altcredit.engine import scoring, underwriting
     from altcredit.runtime import postgres, telemetry
 
-    underwriting.policy_of(settings)  # refused now, and not at the first request
+    scoring.policy_of(settings)  # refused now, and not when they are first needed
+    underwriting.policy_of(settings)
     telemetry.configure(service="altcredit-api", otlp_endpoint=settings.otlp_endpoint)
     try:
         process.run(settings, postgres.ensure(settings))
@@ -39,10 +40,11 @@ def serve_api(settings: Settings) -> None:
 def run_worker(settings: Settings) -> None:
     """Run jobs, schedules, relay and subscriptions in this process until it is told to stop."""
     from altcredit import worker
-    from altcredit.engine import underwriting
+    from altcredit.engine import scoring, underwriting
     from altcredit.runtime import postgres, telemetry
     from altcredit.subscriptions import SUBSCRIPTIONS
 
+    scoring.policy_of(settings)
     underwriting.policy_of(settings)
     telemetry.configure(service="altcredit-worker", otlp_endpoint=settings.otlp_endpoint)
     worker.run(settings, postgres.ensure(settings), SUBSCRIPTIONS)

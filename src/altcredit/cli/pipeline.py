@@ -108,7 +108,8 @@ def train(
     Train a model, sign it and register it; compare it with the champion.
 
     AltScore learns from the ledgers of shops that consented to `model_development`. GUARD has two models, the full one
-    and the funnel's; without outcomes to learn from, their expert scorecards are registered.
+    and the funnel's; they learn from the outcomes of granted cards (`altcredit underwriting outcomes`), and without any
+    that is 12 months old, their expert scorecards are registered.
 
     Parameters
     ----------
@@ -169,12 +170,17 @@ async def _train_guard(simulated: int | None, promote: bool, platform: Platform)
 
             shown("simulated applicants", 0.0)
             frame = await asyncio.to_thread(lambda: portfolio_of_applicants(3, simulated, now.date()))
+        else:
+            from altcredit.pipeline.underwriting import frame_of_outcomes
+
+            shown("outcomes", 0.0)
+            frame = await frame_of_outcomes(platform)
         return [
             await learning.learn(
                 platform,
                 frame,
                 purpose=purpose,
-                data_origin="simulated",
+                data_origin="ledgers" if simulated is None else "simulated",
                 promote=promote,
                 actor=ACTOR,
                 now=now,

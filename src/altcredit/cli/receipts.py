@@ -9,7 +9,7 @@ import msgspec
 
 from altcredit.cli.clients import ACTOR
 from altcredit.cli.output import say
-from altcredit.cli.session import run
+from altcredit.cli.session import run, settings
 from altcredit.runtime import clock
 from altcredit.runtime.platform import Platform
 from altcredit.runtime.refusal import Refusal
@@ -130,10 +130,11 @@ def _reproduces(receipt: "Receipt", folder: Path, features: Path) -> bool:
     # The receipt names the card's digest, and is itself signed: the card needs no other proof.
     model = load(folder, verify=lambda _key_id, _data, _signature: True, sha256=receipt.model.sha256)
     (estimate,) = predict(pd.DataFrame([standing.features], dtype=float), model)
-    wrong = scoring.differences(receipt, standing, estimate, model=model.info, policy=scoring.POLICY)
+    policy = scoring.policy_of(settings())
+    wrong = scoring.differences(receipt, standing, estimate, model=model.info, policy=policy)
     for name in wrong:
         say(f"{name} DIFFERS when scored again.")
-    if receipt.policy_version != scoring.POLICY.version:
+    if receipt.policy_version != policy.version:
         say(f"The limit was not compared: it is of policy {receipt.policy_version}.")
     if not wrong:
         say(f"The model gives {receipt.altscore} again, for the same reasons.")

@@ -46,11 +46,10 @@ class Scorer:
         *,
         threads: int = 2,
         engine: EngineName = "duckdb",
-        policy: scoring.Policy = scoring.POLICY,
     ) -> None:
         """:raises EngineMissing: the engine asked for is not installed."""
         self.platform = platform
-        self.policy = policy
+        self.policy = scoring.policy_of(platform.settings)
         self.lake = Lake(platform.settings.lake_path, threads=threads, engine=engine)
         models = platform.settings.home_path / "models"
         verify = partial(platform.signing.verify, "model")

@@ -7,8 +7,9 @@ from contextlib import suppress
 from functools import partial
 
 import numpy as np
+import pandas as pd
 
-from altcredit.engine import registry
+from altcredit.engine import registry, underwriting
 from altcredit.pipeline.models import Model
 from altcredit.pipeline.models.warm import Warm
 from altcredit.runtime.db import Connection
@@ -71,6 +72,29 @@ class Assessor:
             return None, None
         number = next(self._numbers)
         return await self._estimates(number, (number, model, features)), model.info
+
+
+async def frame_of_outcomes(platform: Platform) -> pd.DataFrame | None:
+    """
+    Return a training frame (models/frame.py) of granted cards that are good or bad for good; None: there is none yet.
+
+    One row an applicant and day: of several applications of a day, the last one's. Only who was approved and booked a
+    card is in it: how the rejected would have paid nobody knows.
+    """
+    async with platform.database.transaction() as db:
+        found = await underwriting.lessons(db, keyring=platform.keyring)
+    rows = {
+        (one.subject, one.accepted_at.date()): {
+            "subject_id": one.subject,
+            "as_of": one.accepted_at.date(),
+            "default": one.outcome.is_bad,
+            "mature": True,
+            **{name: one.features.get(name) for name in underwriting.CATALOGUE},
+        }
+        for one in found
+        if one.outcome.is_mature
+    }
+    return pd.DataFrame(list(rows.values())).astype(dict.fromkeys(underwriting.CATALOGUE, "float64")) if rows else None
 
 
 async def _estimate_all(rows: Sequence[tuple[int, Model, Features]]) -> dict[int, registry.Estimate | None]:

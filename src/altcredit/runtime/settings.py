@@ -121,8 +121,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "info"
     )
     sources: Annotated[str, _says("File of GUARD's data sources (TOML, see sources.md); empty: none are asked.")] = ""
+    limit_policy: Annotated[
+        str, _says("File of AltScore's limit policy (TOML, see operating.md); empty: the one of the product.")
+    ] = ""
     underwriting_policy: Annotated[
-        str, _says("File of GUARD's underwriting policy (TOML, see partners.md); empty: the one of the product.")
+        str, _says("File of GUARD's underwriting policy (TOML, see operating.md); empty: the one of the product.")
     ] = ""
     audit_heads: Annotated[
         str,

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from altcredit.engine import delivery, registry, sources, underwriting
+from altcredit.engine import registry, sources, underwriting
 from altcredit.runtime import clock, log
 from altcredit.runtime.jobs import Payload
 from altcredit.runtime.platform import Platform
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 # How soon a promotion or rollback counts: two reads an application would be one in ten of all it costs.
 _PROMOTIONS_SEEN_SECONDS = 1.0
-_CALLBACKS_KEPT = timedelta(days=90)
 _TOGETHER = 32  # decisions of one transaction
 
 
@@ -105,13 +103,10 @@ async def expire(work: Work, _payloads: list[Payload]) -> None:
 
 
 async def purge(work: Work, _payloads: list[Payload]) -> None:
-    """Destroy what sources answered more than 90 days ago, and callbacks whose keeping is over."""
-    now = work.clock()
+    """Destroy what is past its keeping: requests, features, reviews, answers, callbacks."""
     async with work.platform.database.transaction() as db:
-        answers = await sources.purge_answers(db, before=now - sources.KEPT_FOR)
-    async with work.platform.database.transaction() as db:
-        callbacks = await delivery.purge(db, before=now - _CALLBACKS_KEPT)
-    log.info("guard_purged", count=answers, rows=callbacks)
+        counts = await underwriting.purge(db, now=work.clock())
+    log.info("guard_purged", stages=counts)
 
 
 async def _rehearse(work: Work, cases: _Cases, case: underwriting.Case, found: underwriting.Rehearsal) -> None:
@@ -151,6 +146,7 @@ class _Pipeline:
             decision=decision,
             cost_centavos=sum(one.price_centavos for one in self.findings.values()) - doubtful,
             in_doubt_centavos=doubtful,
+            features=self._features(),
         )
 
     async def _decision(self) -> underwriting.Decision:

@@ -276,3 +276,16 @@ async def test_no_random_change_of_any_table_goes_unnoticed(sealed: Log) -> None
         assert changed.endswith(" 1"), statement
         assert not found.holds, statement
     assert (await sealed.verify()).holds
+
+
+class _Still:
+    """A connection whose transaction was made to see one moment already."""
+
+    def __init__(self, db: object) -> None:
+        self.db = db
+
+    async def execute(self, statement: str, *arguments: object) -> None:
+        assert statement.startswith("SET TRANSACTION")
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.db, name)

@@ -54,6 +54,23 @@ async def test_a_refused_callback_is_tried_again_with_the_same_id_and_body(post:
     assert [item.state for item in await post.listed()] == ["delivered"]
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("Retry-After: 120",),
+        ("Date: Sun, 06 Nov 1994 08:49:37 GMT", "Retry-After: Sun, 06 Nov 1994 08:51:37 GMT"),
+    ],
+    ids=["seconds", "date"],
+)
+async def test_a_receiver_may_say_when_to_come_back(post: Post, receiver: Receiver, headers: tuple[str, ...]) -> None:
+    await post.partner(receiver)
+    await post.submit()
+    receiver.behave = says(503, b"", *headers)
+    assert await post.drain() == 1
+    [item] = await post.listed()
+    assert item.next_attempt_at == post.clock() + timedelta(seconds=120)
+
+
 async def test_a_burst_arrives_eight_at_a_time(post: Post, receiver: Receiver) -> None:
     await post.partner(receiver)
     for number in range(40):

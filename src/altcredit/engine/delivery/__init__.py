@@ -31,7 +31,7 @@ from altcredit.engine.delivery.operations import (
 from altcredit.engine.delivery.retry import State
 from altcredit.engine.delivery.sending import drain, wake_overdue
 from altcredit.engine.delivery.signature import SignatureInvalid, verify
-from altcredit.engine.delivery.store import held, public_keys, purge, select_endpoint
+from altcredit.engine.delivery.store import erase, held, public_keys, purge, select_endpoint
 
 __all__ = [
     "Attempt",
@@ -52,6 +52,7 @@ __all__ = [
     "disable_endpoint",
     "drain",
     "enable_endpoint",
+    "erase",
     "held",
     "issue_secrets",
     "list_deliveries",

@@ -168,6 +168,7 @@ REPLAY = f"{_BEGIN_ANEW} AND delivery_id = $3"
 REPLAY_SINCE = f"{_BEGIN_ANEW} AND created_at >= $3 AND ($4::text IS NULL OR state = $4)"
 RESTART = f"{_BEGIN_ANEW} AND state = 'pending'"
 PURGE = "DELETE FROM delivery WHERE created_at < $1 AND state <> 'pending'"
+ERASE = "DELETE FROM delivery WHERE request_id = $1"
 HELD = """
 SELECT count(*) FILTER (WHERE state = 'pending') AS pending,
        count(*) FILTER (WHERE state = 'failed') AS failed,
@@ -381,3 +382,8 @@ async def held(db: Connection) -> Held:
 async def purge(db: Connection, *, before: datetime) -> int:
     """Delete deliveries from before a time, with their attempts, unless they are pending; return how many."""
     return _count(await db.execute(PURGE, before))
+
+
+async def erase(db: Connection, *, request_id: str) -> int:
+    """Delete an application's deliveries with their attempts, whether they arrived or not; return how many."""
+    return _count(await db.execute(ERASE, request_id))

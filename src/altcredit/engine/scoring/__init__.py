@@ -24,6 +24,7 @@ from altcredit.engine.scoring.limit import (
     base_limit,
     limit_check,
     policy_from,
+    policy_of,
     recommended,
 )
 from altcredit.engine.scoring.operations import (
@@ -113,6 +114,7 @@ __all__ = [
     "pd_of",
     "peek",
     "policy_from",
+    "policy_of",
     "published",
     "read",
     "read_receipt",

@@ -66,6 +66,7 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     score_version: str
     model_sha256: str
     policy_version: str
+    policy_sha256: str
     inputs_sha256: str
     """Of :func:`inputs_of`."""
 
@@ -191,5 +192,6 @@ def _unscored(standing: Standing, *, model: ModelInfo, policy: Policy, insuffici
         score_version=model.version,
         model_sha256=model.sha256,
         policy_version=policy.version,
+        policy_sha256=policy.sha256,
         inputs_sha256=inputs_sha256(standing),
     )

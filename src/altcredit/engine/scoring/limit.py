@@ -5,14 +5,18 @@ What the model and the ledgers say is stored with the assessment (:func:`base_li
 reads, the lender's own cap, the age of the data, the overdue balance, is applied by the reader (:func:`recommended`).
 """
 
+import hashlib
 import math
+from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from altcredit.engine.scoring.scale import Band
 from altcredit.runtime.refusal import Refusal
+from altcredit.runtime.settings import Settings
 
 STEP_INR = 1_000
 MONTHS = 6
@@ -35,7 +39,11 @@ class BandMonths(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The values that a lender of record may choose; ``policy.toml`` beside this module says what each one means."""
+    """
+    The values that a lender of record may choose; ``policy.toml`` beside this module says what each one means.
+
+    ``sha256`` is that of the file, 64 hex digits: the version is the operator's word, this is what was in force.
+    """
 
     version: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     # The published contract hard-caps the limit at 30 % of six months' trade: a policy may only be stricter.
@@ -44,6 +52,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     lgd: Share
     pd_in_default: Annotated[float, msgspec.Meta(ge=0.21, lt=1)]
     band_months: BandMonths
+    sha256: str = ""
 
 
 def policy_from(text: str) -> Policy:
@@ -56,13 +65,37 @@ def policy_from(text: str) -> Policy:
         policy = msgspec.toml.decode(text, type=Policy)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PolicyInvalid(f"Limit policy: {error}") from error
+    if policy.sha256:
+        raise PolicyInvalid("Limit policy: sha256 is not for the file to say")
     months = policy.band_months
     if not months.A >= months.B >= months.C >= months.D:
         raise PolicyInvalid("Limit policy: a worse band must not get more months of trade than a better one")
-    return policy
+    return msgspec.structs.replace(policy, sha256=hashlib.sha256(text.encode()).hexdigest())
 
 
 POLICY = policy_from(files("altcredit.engine.scoring").joinpath("policy.toml").read_text(encoding="utf-8"))
+
+
+def policy_of(settings: Settings) -> Policy:
+    """
+    Return the limit policy of this deployment: the operator's own file, or the one that comes with the product.
+
+    A process reads it once, at its start; a new one counts from the next start on.
+
+    :raises PolicyInvalid: naming the file, and the field.
+    """
+    return _read(settings.limit_policy) if settings.limit_policy else POLICY
+
+
+@lru_cache
+def _read(name: str) -> Policy:
+    path = Path(name).expanduser()
+    try:
+        return policy_from(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PolicyInvalid(f"{path}: cannot be read ({error.strerror})") from error
+    except (PolicyInvalid, UnicodeDecodeError) as error:
+        raise PolicyInvalid(f"{path}: {error}") from error
 
 
 class BaseLimit(msgspec.Struct, frozen=True, kw_only=True):

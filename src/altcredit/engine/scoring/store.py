@@ -207,6 +207,7 @@ _COLUMNS = (
     "score_version",
     "model_sha256",
     "policy_version",
+    "policy_sha256",
     "inputs_sha256",
     "standing",
 )
@@ -252,7 +253,7 @@ HELD = "SELECT count(*) FROM assessment WHERE retailer_id = ANY ($1)"
 ASSESSMENTS = """
 SELECT score_id, retailer_id, scored_at, as_of, altscore, risk_band, pd, base_limit_inr, hard_cap_inr, overdue_inr,
        reasons::text AS reasons, completeness, reduced_confidence, insufficient, in_default, feed, score_version,
-       policy_version, inputs_sha256, standing::text AS standing
+       policy_version, policy_sha256, inputs_sha256, standing::text AS standing
 FROM assessment WHERE retailer_id = ANY ($1) ORDER BY scored_at, score_id
 """
 ACCESSES = """
@@ -336,6 +337,7 @@ async def insert(db: Connection, rows: Sequence[tuple[str, Assessment, Standing]
             one.score_version,
             one.model_sha256,
             one.policy_version,
+            one.policy_sha256,
             one.inputs_sha256,
             encode(standing).decode(),
         )

@@ -8,7 +8,16 @@ from altcredit.engine.sources.deployment import DeploymentInvalid, Terms
 from altcredit.engine.sources.device_phone import DevicePhone
 from altcredit.engine.sources.negative_bureau import NegativeBureau
 from altcredit.engine.sources.open_finance import OpenFinance
-from altcredit.engine.sources.operations import KEPT_FOR, ask, cost_by_source, purge_answers, queries, supersede_failed
+from altcredit.engine.sources.operations import (
+    KEPT_FOR,
+    answers,
+    ask,
+    cost_by_source,
+    erase,
+    purge_answers,
+    queries,
+    supersede_failed,
+)
 from altcredit.engine.sources.positive_registry import History, PositiveRegistry
 from altcredit.engine.sources.query import Finding, Query, SourceCost
 from altcredit.engine.sources.registration import Registration
@@ -40,8 +49,10 @@ __all__ = [
     "Subject",
     "Terms",
     "Tier",
+    "answers",
     "ask",
     "cost_by_source",
+    "erase",
     "purge_answers",
     "queries",
     "supersede_failed",

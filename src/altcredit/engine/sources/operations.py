@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -218,6 +219,22 @@ async def supersede_failed(db: Connection, *, request_id: str, now: datetime) ->
 async def queries(db: Connection, *, request_id: str) -> list[Query]:
     """Return an application's questions in the order they were put, without their answers."""
     return await store.queries(db, request_id)
+
+
+async def answers(db: Connection, *, keyring: Keyring, request_id: str) -> list[dict[str, Any]]:
+    """Return an application's questions with their answers, as far as these are kept, as plain values for JSON."""
+    shown = []
+    for row in await store.answers(db, request_id):
+        sealed, values = row["sealed"], dict(row)
+        del values["sealed"]
+        plain = keyring.unseal(sealed, owner=request_id, purpose=_PURPOSE) if sealed else b"null"
+        shown.append(values | {"answer": msgspec.json.decode(plain)})
+    return shown
+
+
+async def erase(db: Connection, *, request_id: str) -> None:
+    """Destroy an application's answers and unlink its questions from the person; prices and outcomes stay."""
+    await store.erase(db, request_id)
 
 
 async def cost_by_source(db: Connection, *, since: datetime, until: datetime) -> list[SourceCost]:

@@ -2,7 +2,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from altcredit.engine.sources.query import Closing, Kept, Looking, Opening, Query, SourceCost
-from altcredit.runtime.db import Connection, Reads
+from altcredit.runtime.db import Connection, Reads, Record
 
 # What this application has already, and the newest answers of others of the same partner that are valid for it;
 # one statement for several applications.
@@ -78,6 +78,14 @@ FROM source_query WHERE asked_at >= $1 AND asked_at < $2
 GROUP BY source ORDER BY source
 """
 
+ANSWERS = """
+SELECT query_id, source, state, price_centavos, in_doubt, problem, asked_at, finished_at, sealed
+FROM source_query WHERE request_id = $1 ORDER BY asked_at, source
+"""
+
+# Another application of the same person may have been answered with a copy; that one has its own.
+ERASE = "UPDATE source_query SET sealed = NULL, subject_hash = '', question_hash = '' WHERE request_id = $1"
+
 PURGE_ANSWERS = """
 WITH purged AS (
     UPDATE source_query SET sealed = NULL WHERE sealed IS NOT NULL AND asked_at < $1 RETURNING 1
@@ -131,3 +139,12 @@ async def cost_by_source(db: Connection, *, since: datetime, until: datetime) ->
 async def purge_answers(db: Connection, *, before: datetime) -> int:
     count: int = await db.fetchval(PURGE_ANSWERS, before)
     return count
+
+
+async def answers(db: Connection, request_id: str) -> list[Record]:
+    rows: list[Record] = await db.fetch(ANSWERS, request_id)
+    return rows
+
+
+async def erase(db: Connection, request_id: str) -> None:
+    await db.execute(ERASE, request_id)

@@ -17,14 +17,21 @@ from altcredit.engine.underwriting.decision import NONE
 from altcredit.engine.underwriting.policy import Policy
 from altcredit.engine.underwriting.report import Row, UnderwritingReport, summarise
 from altcredit.engine.underwriting.sandbox import Environment, rehearsal
-from altcredit.engine.underwriting.standing import Case, Conclusion, RequestUnknown, Review, Standing
+from altcredit.engine.underwriting.standing import (
+    SEALED_APPLICATION,
+    SEALED_FEATURES,
+    Case,
+    Conclusion,
+    RequestUnknown,
+    Review,
+    Standing,
+)
 from altcredit.runtime import ids, jobs
 from altcredit.runtime.db import Connection, Database, Record
 from altcredit.runtime.keys import Keyring
 
 # After this long without a decision an application has failed: nobody waits for a card that long.
 FAILED_AFTER = timedelta(hours=24)
-SEALED_APPLICATION = "application"  # what a sealed request is for
 _AT_ONCE = 500
 _PIPELINE = "system:guard"
 
@@ -88,7 +95,8 @@ async def conclude(
 
     Returns the ids of those that are decided by this; the others had been decided before, and stay as they are.
     """
-    decided = await store.conclude(db, conclusions, now=now)
+    features = [_sealed_features(one, keyring) for one in conclusions]
+    decided = await store.conclude(db, conclusions, features=features, now=now)
     ours = [one for one in conclusions if one.case.request_id in decided]
     details = {
         one.case.request_id: {
@@ -107,6 +115,12 @@ async def conclude(
     callbacks = [_called_back(one, with_codes=with_codes[one.case.partner_id], now=now) for one in ours]
     await delivery.submit_all(db, keyring=keyring, callbacks=callbacks, now=now)
     return decided
+
+
+def _sealed_features(one: Conclusion, keyring: Keyring) -> bytes | None:
+    if one.features is None:
+        return None
+    return keyring.seal(msgspec.json.encode(one.features), owner=one.case.request_id, purpose=SEALED_FEATURES)
 
 
 def _called_back(one: Conclusion, *, with_codes: bool, now: datetime) -> delivery.Submitted:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from altcredit.engine import audit, delivery, sources
 from altcredit.engine.underwriting import callback, store
 from altcredit.engine.underwriting.policy import Policy
-from altcredit.engine.underwriting.standing import OpenReview, RequestUnknown, Review, Verdict
+from altcredit.engine.underwriting.standing import SEALED_REASON, OpenReview, RequestUnknown, Review, Verdict
 from altcredit.runtime import ids, jobs
 from altcredit.runtime.db import Connection
 from altcredit.runtime.keys import Keyring
@@ -38,7 +38,7 @@ async def ask_review(
     if row["status"] != "finished" or row["outcome"] == "approved":
         raise NotReviewable("Only a finished application that was not approved can be reviewed")
     review = Review(review_id=ids.new_id("rev"), asked_at=now, due_at=now + timedelta(days=policy.review.due_days))
-    sealed = keyring.seal(reason.encode(), owner=request_id, purpose="review_reason")
+    sealed = keyring.seal(reason.encode(), owner=request_id, purpose=SEALED_REASON)
     if not await store.insert_review(
         db, review.review_id, request_id=request_id, sealed=sealed, asked_by=partner_id, now=now, due_at=review.due_at
     ):
@@ -54,7 +54,7 @@ async def open_reviews(db: Connection, *, keyring: Keyring, limit: int = 100) ->
     """Return the reviews that wait for a person, the most urgent first."""
     return [
         OpenReview(
-            reason=keyring.unseal(row["sealed"], owner=row["request_id"], purpose="review_reason").decode(),
+            reason=keyring.unseal(row["sealed"], owner=row["request_id"], purpose=SEALED_REASON).decode(),
             **{name: value for name, value in row.items() if name != "sealed"},
         )
         for row in await store.open_reviews(db, limit=limit)
@@ -91,7 +91,7 @@ async def decide_review(
     await audit.append(db, actor=actor, action="underwriting.reviewed", subject=request_id, details=details, now=now)
     if verdict == "reassessed":
         if not await store.reassess(db, request_id):
-            raise VerdictImpossible(f"{request_id} is being worked on")
+            raise VerdictImpossible(f"{request_id} is being worked on, or no longer kept")
         await sources.supersede_failed(db, request_id=request_id, now=now)
         await jobs.enqueue(db, "underwriting.run", {"request_id": request_id})
     if limit_brl is not None:

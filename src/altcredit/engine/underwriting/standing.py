@@ -1,5 +1,6 @@
 """An application as the worker, partners and operators see it, and a person's look at it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -10,6 +11,12 @@ from altcredit.engine.underwriting.decision import Decision
 from altcredit.runtime.refusal import Refusal
 
 Verdict = Literal["upheld", "reassessed", "overturned"]
+
+
+# What sealed values are for.
+SEALED_APPLICATION = "application"
+SEALED_FEATURES = "features"
+SEALED_REASON = "review_reason"
 
 
 class RequestUnknown(Refusal):
@@ -32,7 +39,8 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     A case with its decision.
 
     ``cost_centavos``: what the application's answers cost, those of an earlier run included; ``in_doubt_centavos``:
-    what sources may bill beside that. ``withheld``: the first attempt at the callback counts as failed unsent (a case
+    what sources may bill beside that. ``features``: what it was decided from, to learn from one day; None where no
+    model stands behind it. ``withheld``: the first attempt at the callback counts as failed unsent (a case
     of the sandbox).
     """
 
@@ -40,6 +48,7 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     decision: Decision
     cost_centavos: int
     in_doubt_centavos: int = 0
+    features: Mapping[str, float | None] | None = None
     withheld: bool = False
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from altcredit.engine.underwriting.outcomes import CardOutcome, Granted
 from altcredit.engine.underwriting.standing import Conclusion
 from altcredit.runtime.db import Connection, Reads, Record
 
@@ -27,9 +28,11 @@ RETURNING request_id, partner_id, customer_uuid, sealed, cost_saving, asks_all, 
 CONCLUDE = """
 UPDATE underwriting u SET status = 'finished', finished_at = $1, outcome = n.outcome, pd = n.pd,
     risk_band = n.risk_band, limit_brl = n.limit_brl, cost_centavos = greatest(u.cost_centavos, n.cost),
-    in_doubt_centavos = greatest(u.in_doubt_centavos, n.in_doubt), decision = n.decision::jsonb
-FROM unnest($2::text[], $3::text[], $4::float8[], $5::int[], $6::int[], $7::int[], $8::int[], $9::text[])
-    AS n (request_id, outcome, pd, risk_band, limit_brl, cost, in_doubt, decision)
+    in_doubt_centavos = greatest(u.in_doubt_centavos, n.in_doubt), decision = n.decision::jsonb,
+    sealed_features = n.features
+FROM unnest($2::text[], $3::text[], $4::float8[], $5::int[], $6::int[], $7::int[], $8::int[], $9::text[],
+            $10::bytea[])
+    AS n (request_id, outcome, pd, risk_band, limit_brl, cost, in_doubt, decision, features)
 WHERE u.request_id = n.request_id AND status = 'processing' RETURNING u.request_id
 """
 
@@ -43,10 +46,12 @@ SELECT {_COLUMNS} FROM underwriting u
 LEFT JOIN LATERAL (
     SELECT * FROM underwriting_review WHERE request_id = u.request_id ORDER BY asked_at DESC LIMIT 1
 ) r ON true
-WHERE u.request_id = $1 AND ($2::text IS NULL OR u.partner_id = $2)
+WHERE u.request_id = $1 AND ($2::text IS NULL OR (u.partner_id = $2 AND u.erased_at IS NULL))
 """
 
-LOCK = "SELECT status, outcome FROM underwriting WHERE request_id = $1 AND partner_id = $2 FOR UPDATE"
+LOCK = """
+SELECT status, outcome FROM underwriting WHERE request_id = $1 AND partner_id = $2 AND sealed IS NOT NULL FOR UPDATE
+"""
 
 FAIL = """
 UPDATE underwriting SET status = 'failed', finished_at = $2
@@ -87,13 +92,74 @@ RETURNING request_id, partner_id, customer_uuid, cost_saving, started_at, finish
 REASSESS = """
 UPDATE underwriting SET status = 'processing', asks_all = true, reassessed = true, started_at = NULL,
     finished_at = NULL, outcome = NULL, pd = NULL, risk_band = NULL, limit_brl = NULL, decision = NULL
-WHERE request_id = $1 AND status = 'finished' RETURNING true
+WHERE request_id = $1 AND status = 'finished' AND sealed IS NOT NULL RETURNING true
 """
 
 REPORT = """
 SELECT request_id, accepted_at, started_at, finished_at, outcome, pd, risk_band, limit_brl, cost_centavos,
        in_doubt_centavos, cost_saving, decision::text AS decision
 FROM underwriting WHERE accepted_at >= $1 AND accepted_at < $2 AND status <> 'failed' ORDER BY accepted_at
+"""
+
+
+# What the applicant may see and have erased, and what is past its keeping.
+BY_SUBJECT = "SELECT request_id FROM underwriting WHERE subject_hash = $1 ORDER BY accepted_at"
+FILE = """
+SELECT request_id, partner_id, customer_uuid, accepted_at, started_at, finished_at, status, outcome, pd, risk_band,
+       limit_brl, decision::text AS decision, sealed, sealed_features, erased_at
+FROM underwriting WHERE request_id = $1
+"""
+REVIEWS = """
+SELECT review_id, asked_at, due_at, decision, decided_at, note, sealed FROM underwriting_review
+WHERE request_id = $1 ORDER BY asked_at
+"""
+ERASE = """
+UPDATE underwriting SET sealed = NULL, sealed_features = NULL, subject_hash = '', customer_uuid = '', erased_at = $2,
+    decision = decision - 'bounds'
+WHERE request_id = $1 AND status <> 'processing' AND erased_at IS NULL RETURNING true
+"""
+ERASE_REVIEWS = "DELETE FROM underwriting_review WHERE request_id = $1"
+ERASE_OUTCOME = "DELETE FROM underwriting_outcome WHERE request_id = $1"
+PURGE_REQUESTS = """
+WITH purged AS (
+    UPDATE underwriting SET sealed = NULL
+    WHERE accepted_at < $1 AND sealed IS NOT NULL AND status <> 'processing' AND NOT EXISTS (
+        SELECT FROM underwriting_review r WHERE r.request_id = underwriting.request_id AND r.decision IS NULL
+    ) RETURNING 1
+)
+SELECT count(*) FROM purged
+"""
+PURGE_FEATURES = """
+WITH purged AS (
+    UPDATE underwriting SET sealed_features = NULL WHERE accepted_at < $1 AND sealed_features IS NOT NULL RETURNING 1
+)
+SELECT count(*) FROM purged
+"""
+PURGE_REVIEWS = """
+WITH purged AS (
+    UPDATE underwriting_review SET sealed = NULL, note = NULL
+    WHERE decided_at < $1 AND sealed IS NOT NULL RETURNING 1
+)
+SELECT count(*) FROM purged
+"""
+
+# Outcomes of granted cards
+GRANTED = """
+SELECT request_id, (accepted_at AT TIME ZONE 'America/Sao_Paulo')::date AS accepted_on, u.outcome AS decision,
+       o.booked_on, o.observed_on, o.max_dpd
+FROM underwriting u LEFT JOIN underwriting_outcome o USING (request_id)
+WHERE request_id = ANY($1::text[]) AND erased_at IS NULL
+"""
+RECORD_OUTCOMES = """
+INSERT INTO underwriting_outcome AS o (request_id, booked_on, observed_on, max_dpd, imported_at)
+SELECT *, $5 FROM unnest($1::text[], $2::date[], $3::date[], $4::int[])
+ON CONFLICT (request_id) DO UPDATE
+SET observed_on = excluded.observed_on, max_dpd = excluded.max_dpd, imported_at = excluded.imported_at
+"""
+OUTCOMES = """
+SELECT request_id, subject_hash, accepted_at, sealed_features, booked_on, observed_on, max_dpd
+FROM underwriting_outcome JOIN underwriting USING (request_id)
+WHERE sealed_features IS NOT NULL ORDER BY accepted_at, request_id
 """
 
 
@@ -115,8 +181,10 @@ async def begin(reads: Reads, request_ids: Sequence[str], *, now: datetime) -> l
     return await reads.fetch(BEGIN, request_ids, now)
 
 
-async def conclude(db: Connection, conclusions: Sequence[Conclusion], *, now: datetime) -> frozenset[str]:
-    """Return the ids of the applications that were undecided until now."""
+async def conclude(
+    db: Connection, conclusions: Sequence[Conclusion], *, features: Sequence[bytes | None], now: datetime
+) -> frozenset[str]:
+    """``features`` are sealed. Return the ids of the applications that were undecided until now."""
     decisions = [one.decision for one in conclusions]
     rows = await db.fetch(
         CONCLUDE,
@@ -129,6 +197,7 @@ async def conclude(db: Connection, conclusions: Sequence[Conclusion], *, now: da
         [one.cost_centavos for one in conclusions],
         [one.in_doubt_centavos for one in conclusions],
         [msgspec.json.encode(one).decode() for one in decisions],
+        features,
     )
     return frozenset(row["request_id"] for row in rows)
 
@@ -177,3 +246,54 @@ async def reassess(db: Connection, request_id: str) -> bool:
 
 async def report_rows(db: Connection, *, since: datetime, until: datetime) -> list[dict[str, Any]]:
     return [dict(row) for row in await db.fetch(REPORT, since, until)]
+
+
+async def by_subject(db: Connection, subject_hash: bytes) -> list[str]:
+    return [row["request_id"] for row in await db.fetch(BY_SUBJECT, subject_hash)]
+
+
+async def file(db: Connection, request_id: str) -> Record | None:
+    return await db.fetchrow(FILE, request_id)
+
+
+async def reviews(db: Connection, request_id: str) -> list[Record]:
+    rows: list[Record] = await db.fetch(REVIEWS, request_id)
+    return rows
+
+
+async def erase(db: Connection, request_id: str, *, now: datetime) -> bool:
+    """Unlink an application from its person; False where it is being worked on, or was erased before."""
+    if not await db.fetchval(ERASE, request_id, now):
+        return False
+    await db.execute(ERASE_REVIEWS, request_id)
+    await db.execute(ERASE_OUTCOME, request_id)
+    return True
+
+
+async def purge(db: Connection, *, requests: datetime, features: datetime, reviews: datetime) -> dict[str, int]:
+    """Destroy what is from before these times; return how many of each."""
+    return {
+        "requests": await db.fetchval(PURGE_REQUESTS, requests),
+        "features": await db.fetchval(PURGE_FEATURES, features),
+        "reviews": await db.fetchval(PURGE_REVIEWS, reviews),
+    }
+
+
+async def granted(db: Connection, request_ids: Sequence[str]) -> dict[str, Granted]:
+    found = {}
+    for row in await db.fetch(GRANTED, request_ids):
+        before = None
+        if row["booked_on"] is not None:
+            before = CardOutcome(**{name: row[name] for name in CardOutcome.__struct_fields__})
+        found[row["request_id"]] = Granted(accepted_on=row["accepted_on"], decision=row["decision"], before=before)
+    return found
+
+
+async def record_outcomes(db: Connection, outcomes: Sequence[CardOutcome], *, now: datetime) -> None:
+    columns = ([getattr(one, name) for one in outcomes] for name in CardOutcome.__struct_fields__)
+    await db.execute(RECORD_OUTCOMES, *columns, now)
+
+
+async def outcomes(db: Connection) -> list[Record]:
+    rows: list[Record] = await db.fetch(OUTCOMES)
+    return rows
