@@ -23,6 +23,10 @@ class ErasureUnknown(Refusal):
     """There is no such erasure, and none of a retailer of this id."""
 
 
+class ErasureUnderWay(Refusal):
+    """There is no certificate before the last step is done."""
+
+
 class StepNotDue(Refusal):
     """The step was done, is not due yet, or another comes before it."""
 
@@ -109,6 +113,20 @@ async def find_erasure(db: Connection, *, erasure_id: str) -> Erasure:
     if found is None:
         raise ErasureUnknown("There is no such erasure.")
     return found
+
+
+async def certificate(db: Connection, *, erasure_id: str) -> Certificate:
+    """
+    Return the signed certificate of an erasure that is done.
+
+    :raises ErasureUnknown:
+    :raises ErasureUnderWay:
+    """
+    found = await find_erasure(db, erasure_id=erasure_id)
+    if found.certificate is None:
+        waits = found.next.step if found.next else "certificate"
+        raise ErasureUnderWay(f"{found.erasure_id} waits for {waits}; it is due by {found.due_at:%Y-%m-%d}.")
+    return found.certificate
 
 
 async def erasures(db: Connection, *, open_only: bool = False) -> list[Erasure]:

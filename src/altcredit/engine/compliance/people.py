@@ -12,6 +12,7 @@ from altcredit.engine.compliance.regulations import REGULATIONS
 from altcredit.runtime.db import Connection, Record
 
 _ROTATION: Final = timedelta(days=182)
+_HALT_SECONDS: Final = 3_600  # API-ALTSCORE-001, section 04
 
 
 def scope(
@@ -19,7 +20,15 @@ def scope(
 ) -> Section:
     """Section 1: what the report is about, and which law asks what since when."""
     controls = [
-        (law.key, control.section, control.title, control.in_force.isoformat(), control.status(today), control.how)
+        (
+            law.name,
+            control.section,
+            control.title,
+            control.in_force.isoformat(),
+            control.status(today),
+            control.how,
+            f"{control.source} ({control.sure})",
+        )
         for law in REGULATIONS.law
         for control in law.control
     ]
@@ -42,7 +51,9 @@ def scope(
             Figure(name="controls_due", value=sum(one[4] != "in force" for one in controls)),
         ),
         tables=(
-            table("Controls", ("law", "section", "title", "in force from", "status", "how"), controls),
+            table(
+                "Controls", ("law", "section", "title", "in force from", "status", "how", "source (how sure)"), controls
+            ),
             table("Laws", ("law", "name", "source"), [(law.key, law.name, law.source) for law in REGULATIONS.law]),
         ),
     )
@@ -174,6 +185,8 @@ async def security(db: Connection, since: datetime, until: datetime, now: dateti
     audited = await ledgers.rows(db, ledgers.AUDITED, since, until)
     unsealed = await ledgers.row(db, ledgers.UNSEALED, since, until)
     accesses = await ledgers.rows(db, ledgers.ACCESSES, since, until)
+    looks = await ledgers.rows(db, ledgers.VERIFIED, since, until)
+    resumed = await ledgers.rows(db, ledgers.RESUMED, since, until)
     ages = [(row, now - (row["activated_at"] or row["created_at"])) for row in keys if row["state"] == "active"]
     return Section(
         key="security",
@@ -192,14 +205,22 @@ async def security(db: Connection, since: datetime, until: datetime, now: dateti
             Figure(name="refused_score_calls", value=sum(row["calls"] for row in accesses if row["outcome"] != "OK")),
             Figure(name="audit_events", value=sum(row["events"] for row in audited)),
             Figure(name="audit_events_unsealed", value=unsealed["events"], note="without a leaf in the signed tree"),
+            Figure(name="audit_verifications", value=len(looks), note="looks at the sealed logs in this period"),
+            Figure(name="audit_verifications_full", value=sum(row["was_full"] for row in looks)),
+            Figure(name="audit_verifications_failed", value=sum(not row["holds"] for row in looks)),
+            Figure(name="audit_breaks", value=len(resumed), note="times that sealing went on after a restore"),
         ),
         tables=(
             table("Signing keys", ("purpose", "key", "active since", "days"),
                   [(row["purpose"], row["kid"], row["activated_at"], age.days) for row, age in ages]),
             _of("Audit log", audited, ("subject", "events")),
             _of("Refused sign-ins", refused, ("action", "events")),
+            table("Verifications of the audit log", ("at", "result", "extent", "tree size", "root"),
+                  [(row["at"], "holds" if row["holds"] else "BROKEN", "full" if row["was_full"] else "new rows",
+                    row["tree_size"], row["root"]) for row in looks[:20]]),
+            _of("Breaks in the audit log", resumed, ("at", "actor", "lost_rows", "reason")),
         ),
-        notes=("`altcredit audit verify` proves the audit log row by row; its result is not repeated here.",),
+        notes=("`altcredit audit verify` proves the sealed logs row by row; each run is an audit event itself.",),
     )  # fmt: skip
 
 
@@ -245,15 +266,21 @@ async def retention(db: Connection, now: datetime) -> Section:
 
 _EXCEPTIONS: Final[tuple[tuple[str, str, Callable[[Any], bool]], ...]] = (
     ("consent", "reads_without_consent", bool),
+    ("consent", "time_to_halt_max", lambda value: value > _HALT_SECONDS),
     ("rights", "erasures_overdue", bool),
     ("rights", "exports_overdue", bool),
     ("grievances", "acknowledged_in_24_hours", lambda value: value < 1),
     ("grievances", "resolved_in_7_days", lambda value: value < 1),
+    ("grievances", "resolved_in_30_days", lambda value: value < 1),
     ("decisions", "reviews_late", bool),
     ("models", "promotions_by_one_person", bool),
     ("stability", "score_psi_alert", bool),
+    ("stability", "feature_psi_alerts", bool),
     ("reasons", "promise_kept", lambda value: value < 1),
     ("security", "signing_keys_overdue", bool),
+    ("security", "audit_verifications", lambda value: value == 0),
+    ("security", "audit_verifications_failed", bool),
+    ("security", "audit_breaks", bool),
     ("security", "client_certificates_ending_in_14_days", bool),
     ("incidents", "breaches_told_late", bool),
     ("retention", "overdue_for_deletion", bool),
