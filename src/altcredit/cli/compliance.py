@@ -215,7 +215,7 @@ def breach_list(*, open_only: bool = False, json: Json = False) -> None:
             return await compliance.breaches(db, open_only=open_only)
 
     now = clock.now()
-    emit([msgspec.to_builtins(one) | {"overdue": one.overdue(now)} for one in run(work)], json=json)
+    emit([_entry(one, now) for one in run(work)], json=json)
 
 
 @breach.command(name="told")
@@ -307,6 +307,13 @@ def export(
     text = made.document.decode() if form == "json" else compliance.export_page(made.document, language=language)
     _write(text, out)
     say(f"{made.export_id}, sha256 of the JSON {made.sha256}; kept until {made.expires_at}.")
+
+
+def _entry(breach: Any, now: datetime) -> dict[str, Any]:
+    said: dict[str, Any] = msgspec.to_builtins(breach)
+    return {name: one for name, one in said.items() if name not in ("set_back", "behind")} | {
+        "overdue": breach.overdue(now)
+    }
 
 
 def _write(text: str, out: Path | None) -> None:

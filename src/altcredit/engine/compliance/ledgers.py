@@ -74,18 +74,24 @@ SELECT operation, outcome, count(*) AS calls, count(DISTINCT retailer_id) AS ret
 FROM score_access WHERE at >= $1 AND at < $2 GROUP BY 1, 2 ORDER BY 1, 2
 """
 
+# `behind`: by how much the clocks were set back since; whatever is still open is judged by its own time.
 ERASURES = """
-SELECT erasure_id, requested_at, due_at, completed_at FROM erasure
+SELECT erasure_id, requested_at, due_at, completed_at,
+       greatest((SELECT c.set_back FROM grievance_clock c) - erasure.set_back, '0') AS behind
+FROM erasure
 WHERE (requested_at >= $1 AND requested_at < $2) OR (completed_at >= $1 AND completed_at < $2)
    OR (requested_at < $2 AND completed_at IS NULL)
 ORDER BY requested_at, erasure_id
 """
 EXPORTS = """
-SELECT export_id, requested_at, due_at, produced_at FROM retailer_export
+SELECT export_id, requested_at, due_at, produced_at,
+       greatest((SELECT c.set_back FROM grievance_clock c) - retailer_export.set_back, '0') AS behind
+FROM retailer_export
 WHERE requested_at >= $1 AND requested_at < $2 ORDER BY requested_at, export_id
 """
 GRIEVANCES = """
-SELECT grievance_type, status, outcome, filed_at, ack_by, resolve_by, escalate_by, acknowledged_at, resolved_at
+SELECT grievance_type, status, outcome, filed_at, ack_by, resolve_by, escalate_by, acknowledged_at, resolved_at,
+       greatest((SELECT c.set_back FROM grievance_clock c) - grievance.set_back, '0') AS behind
 FROM grievance WHERE filed_at >= $1 AND filed_at < $2 ORDER BY filed_at, grievance_id
 """
 REVIEWS = """
@@ -200,7 +206,8 @@ WHERE at >= $1 AND at < $2
   AND NOT EXISTS (SELECT FROM audit_leaf l WHERE l.log = 'audit_event' AND l.row_id = e.event_id)
 """
 BREACHES = """
-SELECT breach_id, nature, severity, affected, aware_at, notify_by, board_at, principals_at, closed_at
+SELECT breach_id, nature, severity, affected, aware_at, notify_by, board_at, principals_at, closed_at,
+       greatest((SELECT c.set_back FROM grievance_clock c) - breach.set_back, '0') AS behind
 FROM breach WHERE aware_at < $2 AND (aware_at >= $1 OR closed_at IS NULL OR closed_at >= $1)
 ORDER BY aware_at, breach_id
 """

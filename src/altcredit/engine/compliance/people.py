@@ -227,7 +227,11 @@ async def security(db: Connection, since: datetime, until: datetime, now: dateti
 async def incidents(db: Connection, since: datetime, until: datetime, now: datetime) -> Section:
     """Section 13: the breach register."""
     found = await ledgers.rows(db, ledgers.BREACHES, since, until)
-    late = [row for row in found if any((row[one] or now) > row["notify_by"] for one in ("board_at", "principals_at"))]
+    late = [
+        row
+        for row in found
+        if any((row[one] or now + row["behind"]) > row["notify_by"] for one in ("board_at", "principals_at"))
+    ]
     return Section(
         key="incidents",
         title="Incidents",
@@ -312,7 +316,7 @@ def _of(title: str, rows: Iterable[Record], columns: tuple[str, ...]) -> Any:
 
 
 def _late(row: Record, done: str, now: datetime) -> bool:
-    return bool((row[done] or now) > row["due_at"])
+    return bool((row[done] or now + row["behind"]) > row["due_at"])
 
 
 def _longest(rows: Iterable[Record], done: str, unit: timedelta) -> float | None:
@@ -325,5 +329,7 @@ def _rounded(value: float | None) -> float | None:
 
 def _kept(cases: Iterable[Record], done: str, by: str, now: datetime) -> tuple[int, int]:
     """Return how many cases met a clock, of those whose clock was met or has run out."""
-    judged = [(row[done] or now) <= row[by] for row in cases if row[done] or now > row[by]]
+    judged = [
+        (row[done] or now + row["behind"]) <= row[by] for row in cases if row[done] or now + row["behind"] > row[by]
+    ]
     return sum(judged), len(judged)
