@@ -1,8 +1,8 @@
 """
 The canary (security.md, figure 10): secrets and identifiers are planted through every door, and found nowhere.
 
-Looked for as they are, in hexadecimal, in base64 at every alignment, and as their plain SHA-256, which for a mobile
-number is no secret; in every column of every table, in the write-ahead log, in every file of the home folder and of
+Looked for as they are, in hexadecimal, in base64 at every alignment, URL-encoded, in UTF-16, and as their plain SHA-256,
+which for a mobile number is no secret; in every column of every table, in the write-ahead log, in every file of the home folder and of
 the database's folder, in what the processes logged, and in a backup. Sealed, and as keyed hashes, they may be in
 ``retailer``, ``retailer_identifier``, ``ingest_quarantine_body``, ``underwriting``, ``grievance`` and the tables of
 credentials: in none of these forms.
@@ -22,11 +22,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import redirect_stderr
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import asyncpg
+import httpx2
 import pyarrow.parquet as pq
 import pytest
-from tests.api.conftest import PURPOSE, Installation, a_gstin, installed
+from tests.api.conftest import PURPOSE, Installation, Shop, a_gstin, installed
+from tests.api.test_webhooks import WEBHOOK, a_text, document, signed
+from tests.staffing import staff_member
 
 from altcredit.engine import compliance, grievances
 from altcredit.pipeline import rights, runs
@@ -44,6 +49,11 @@ def forms(value: str) -> Iterator[tuple[str, bytes]]:
     digest = hashlib.sha256(raw)
     yield "as it is", raw.lower()
     yield "hex", raw.hex().encode()
+    yield "URL-encoded", "".join(f"%{byte:02x}" for byte in raw).encode()
+    if (quoted := quote(value, safe="")) != value:
+        yield "URL-encoded, what must be", quoted.lower().encode()
+    yield "UTF-16", value.lower().encode("utf-16-le")
+    yield "UTF-16, big-endian", value.lower().encode("utf-16-be")
     yield "sha256 in hex", digest.hexdigest().encode()
     yield "sha256 as bytes", digest.digest()
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
@@ -64,6 +74,10 @@ def hits(content: bytes, planted: Mapping[str, str]) -> list[str]:
     ]
 
 
+def test_a_value_with_other_than_letters_is_found_as_a_form_writes_it() -> None:
+    assert hits(b"q=canary+0f&reason=canary%200f", {"one": "canary 0f"}) == ["one URL-encoded, what must be"]
+
+
 @pytest.mark.parametrize("around", [b"", b"x", b"xy", b"\0\0\0"])
 def test_the_search_finds_every_form_wherever_it_stands(around: bytes) -> None:
     value = "27AAPFU0939F1ZV"
@@ -71,7 +85,8 @@ def test_the_search_finds_every_form_wherever_it_stands(around: bytes) -> None:
     for form in (
         raw, raw.lower(), raw.hex().encode(), raw.hex().upper().encode(), base64.b64encode(around + raw + around),
         base64.urlsafe_b64encode(around + raw + b"tail"), hashlib.sha256(raw).hexdigest().encode(),
-        hashlib.sha256(raw).digest(),
+        hashlib.sha256(raw).digest(), b"".join(b"%%%02X" % byte for byte in raw), value.encode("utf-16-le"),
+        value.lower().encode("utf-16-be"), base64.b64encode(around + raw + around).replace(b"=", b""),
     ):  # fmt: skip
         assert hits(around + form + around, {"gstin": value}), form
     assert hits(around + b"something else", {"gstin": value}) == []
@@ -102,7 +117,17 @@ class Planting:
             "street": f"Rua {secrets.token_hex(6)}",
             "description": f"canary {secrets.token_hex(8)}",
             "wrong client secret": secrets.token_hex(32),
+            "message": f"canary {secrets.token_hex(8)}",
+            "forged message": f"canary {secrets.token_hex(8)}",
+            "writer's phone": f"9197{secrets.randbelow(10**8):08d}",
+            "unknown phone": f"9196{secrets.randbelow(10**8):08d}",
+            "case by a lender": f"canary {secrets.token_hex(8)}",
+            "forged name": f"canary-{secrets.token_hex(8)}@example.in",
+            "wrong session": f"ses_{secrets.token_urlsafe(32)}",
+            "wrong partner token": secrets.token_hex(32),
         }
+        # As people write it, beside as the API wants it.
+        self.values["cpf with dots"] = re.sub(r"(...)(...)(...)(..)", r"\1.\2.\3-\4", self.values["cpf"])
         # What the API is sent of a phone is the hash itself.
         self.values["phone hash"] = hashlib.sha256(self.phone.encode()).hexdigest()
 
@@ -139,8 +164,69 @@ def _onboarded(altscore: Installation, home: Path, planted: Planting) -> list[st
     return logged
 
 
+async def _by_whatsapp(altscore: Installation, planted: Planting) -> None:
+    """Write to us, with a signature and without; ask for a code, and send a wrong one."""
+    for text, phone, good in (("message", "writer's phone", True), ("forged message", "unknown phone", False)):
+        body = document(altscore, a_text(planted[phone], planted[text], f"wamid.canary.{good}"))
+        headers = signed(altscore, body)
+        if not good:
+            headers["x-hub-signature-256"] = "sha256=" + "0" * 64
+        async with altscore.client() as client:
+            answer = await client.post(WEBHOOK, content=body, headers=headers)
+        assert (answer.status_code == 200) == good, answer.text
+    async with altscore.client() as client:
+        for phone in ("phone", "unknown phone"):
+            assert (await client.post("/v1/me/code", json={"phone": planted[phone]})).status_code == 202
+            wrong = await client.post("/v1/me/token", json={"phone": planted[phone], "code": "000000"})
+            assert wrong.status_code == 401, wrong.text
+
+
+async def _by_staff(altscore: Installation, planted: Planting) -> None:
+    """Sign in with what is forged, then work: look, ask with what is planted, and change with a signed reason."""
+    platform = altscore.platform
+    who = await staff_member(platform.database, platform.keyring, "dpo", "admin", settings=platform.settings)
+    planted.values["session"] = who.token
+    forged = f'<Response xmlns="urn:x"><NameID>{planted["forged name"]}</NameID></Response>'
+    form = {"SAMLResponse": base64.b64encode(forged.encode()).decode(), "RelayState": planted["forged name"]}
+    async with httpx2.AsyncClient(base_url=altscore.admin_url, verify=altscore.context, timeout=20) as client:
+        assert (await client.post("/staff/acs", data=form)).status_code >= 400
+        stranger = {"authorization": f"Bearer {planted['wrong session']}"}
+        assert (await client.get("/v1/admin/breaches", headers=stranger)).status_code == 401
+        assert (await client.get("/v1/admin/breaches", headers=who.headers)).status_code == 200
+        raw = json.dumps(
+            {
+                "nature": "a disk",
+                "severity": "low",
+                "affected": 0,
+                "occurred_at": "2026-01-01T00:00:00Z",
+                "aware_at": "2026-01-01T00:00:00Z",
+                "reason": "as asked",
+            }
+        ).encode()
+        proof = await who.proof("breaches.manage", raw)
+        planted.values["assertion"] = proof["x-key-assertion"]
+        headers = {**proof, "content-type": "application/json"}
+        answer = await client.post("/v1/admin/breaches", content=raw, headers=headers)
+        assert answer.status_code in (200, 201), answer.text
+
+
+async def _case_by_a_lender(altscore: Installation, planted: Planting, retailer_id: str, client: Any) -> None:
+    await altscore.score(
+        Shop(retailer_id=retailer_id, gstin=planted["gstin"], phone_hash=planted["phone hash"], distributor_id="dist_1")
+    )
+    told = await client.post("/v1/score", json={"retailer_id": retailer_id, "purpose": PURPOSE})
+    assert told.status_code == 200, told.text
+    case = {
+        "retailer_id": retailer_id, "score_id": told.json()["score_id"], "grievance_type": "incorrect_score",
+        "description": planted["case by a lender"], "contact_phone_hash": planted["phone hash"],
+    }  # fmt: skip
+    filed = await client.post("/v1/grievances", json=case)
+    assert filed.status_code == 200, filed.text
+    assert (await client.get(f"/v1/grievances/{filed.json()['grievance_id']}")).status_code == 200
+
+
 async def _through_every_door(altscore: Installation, planted: Planting) -> None:
-    """Ingest, consent, score, history, look-up, grievance, GUARD, export: with what is planted."""
+    """Ingest, consent, score, history, look-up, grievances, WhatsApp, staff, GUARD, export: with what is planted."""
     lender = await altscore.lender()
     service = await altscore.service("consent:grant", "consent:check", "consent:revoke")
     planted.values |= {"lender secret": lender.client_secret, "service secret": service.client_secret}
@@ -181,6 +267,7 @@ async def _through_every_door(altscore: Installation, planted: Planting) -> None
         await client.get(f"/v1/score/{retailer_id}/history")
         for name, status in (("gstin", 200), ("gstin looked up", 403)):
             assert (await client.get(f"/v1/retailers/lookup?gst={planted[name]}")).status_code == status
+        await _case_by_a_lender(altscore, planted, retailer_id, client)
         wrong = {"client_id": lender.client_id, "client_secret": planted["wrong client secret"]}
         assert (await client.post("/v1/auth/token", json=wrong)).status_code == 401
     async with altscore.platform.database.transaction() as db:
@@ -201,6 +288,10 @@ async def _through_every_door(altscore: Installation, planted: Planting) -> None
         headers = {"idempotency-key": "canary-2"}
         asked = await client.post(path, json=application, headers=headers)
         assert asked.status_code == 202, asked.text
+    async with altscore.client(**{"X-Partner-Auth": planted["wrong partner token"]}) as client:
+        assert (await client.post(path, json=application)).status_code == 401
+    await _by_whatsapp(altscore, planted)
+    await _by_staff(altscore, planted)
     await _worked(altscore, retailer_id)
 
 

@@ -90,7 +90,11 @@ def _tell(found: "Verification") -> None:
         row = f" {finding.log} row {finding.row_id} of {finding.at:%Y-%m-%d %H:%M:%S}:" if finding.at else ""
         leaf = f" leaf {finding.leaf}:" if finding.leaf is not None else ""
         say(f"{finding.kind}:{leaf}{row} {finding.problem}")
-    say(f"Everything is as it was sealed. Root {found.root}." if found.holds else "NOT as it was sealed.")
+    if not found.is_whole:
+        say("NOT as it was sealed.")
+    else:
+        waits = "" if found.holds else " But rows wait for their seal: run a worker."
+        say(f"Everything that is sealed is as it was. Root {found.root}.{waits}")
 
 
 @group.command

@@ -108,6 +108,35 @@ def erasure_status(erasure_id: str | None = None, *, open_only: bool = False, js
         emit([_line(one, now) for one in found], json=json)
 
 
+@erasure.command(name="certificate")
+def erasure_certificate(erasure_id: str, *, form: Form = "json", out: Path | None = None) -> None:
+    """
+    Write the signed certificate of an erasure that is done: JSON with signature and key, or a page to read and print.
+
+    Parameters
+    ----------
+    erasure_id: str
+        `era_…`, or any id of the shop.
+    form: Literal['json', 'html']
+        JSON, or one printable HTML page.
+    out: Path | None
+        File to write; without it, standard output.
+    """
+    from altcredit.engine import compliance
+
+    async def work(platform: Platform) -> tuple[compliance.Certificate, str]:
+        async with platform.database.transaction() as db:
+            found = await compliance.certificate(db, erasure_id=erasure_id)
+        return found, platform.signing.public_pem(found.key_id)
+
+    signed, public_pem = run(work)
+    if form == "html":
+        _write(compliance.certificate_page(signed.record, signature=signed.signature, public_pem=public_pem), out)
+        return
+    said = {"record": msgspec.Raw(signed.record), "signature": signed.signature.hex(), "public_key": public_pem}
+    _write(msgspec.json.encode(said).decode(), out)
+
+
 @erasure.command(name="run")
 def erasure_run(*, json: Json = False) -> None:
     """Carry out the steps that are due now, as the worker does every hour."""
@@ -250,7 +279,7 @@ def breach_list(*, open_only: bool = False, json: Json = False) -> None:
             return await compliance.breaches(db, open_only=open_only)
 
     now = clock.now()
-    emit([msgspec.to_builtins(one) | {"overdue": one.overdue(now)} for one in run(work)], json=json)
+    emit([_entry(one, now) for one in run(work)], json=json)
 
 
 @breach.command(name="told")
@@ -342,6 +371,13 @@ def export(
     text = made.document.decode() if form == "json" else compliance.export_page(made.document, language=language)
     _write(text, out)
     say(f"{made.export_id}, sha256 of the JSON {made.sha256}; kept until {made.expires_at}.")
+
+
+def _entry(breach: Any, now: datetime) -> dict[str, Any]:
+    said: dict[str, Any] = msgspec.to_builtins(breach)
+    return {name: one for name, one in said.items() if name not in ("set_back", "behind")} | {
+        "overdue": breach.overdue(now)
+    }
 
 
 def _write(text: str, out: Path | None) -> None:

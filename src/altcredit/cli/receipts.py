@@ -1,6 +1,7 @@
 """``altcredit receipt``: is a decision receipt genuine, and does the model say the same again."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,8 @@ def verify(
     receipt, signature = scoring.receipt_from(_json(file))
     holds = _is_signed(receipt, signature, public_key)
     say(f"The signature of {receipt.score_id} by key {receipt.key_id} {'holds' if holds else 'DOES NOT HOLD'}.")
+    if not holds:
+        say("The receipt was changed after it was signed, or the signature is not of this key.")
     if model is not None and features is not None:
         holds = _reproduces(receipt, model, features) and holds
     return 0 if holds else 1
@@ -95,19 +98,36 @@ def _read(path: Path) -> bytes:
 
 
 def _json(path: Path) -> dict[str, Any]:
+    """Return a JSON object whose names are each there once: of two, a reader may see the one, a program the other."""
     try:
-        return msgspec.json.decode(_read(path), type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        found = json.loads(_read(path), object_pairs_hook=_once)
+    except (ValueError, RecursionError) as problem:
         raise FileUnusable(f"{path}: not a JSON object ({problem}).") from problem
+    if not isinstance(found, dict):
+        raise FileUnusable(f"{path}: not a JSON object.")
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is there twice")
+    return found
 
 
 def _is_signed(receipt: "Receipt", signature: bytes, public_key: Path | None) -> bool:
     from altcredit.engine.scoring import signed_bytes
-    from altcredit.runtime.signing import is_signed_by
+    from altcredit.runtime.signing import is_signed_by, key_ids
 
     data = signed_bytes(receipt)
     if public_key is not None:
-        return is_signed_by(_read(public_key), receipt.key_id, data, signature)
+        public = _read(public_key)
+        known = key_ids(public)
+        if not known:
+            raise FileUnusable(f"{public_key}: neither a public key (PEM, EC) nor a JSON Web Key Set with one.")
+        if receipt.key_id not in known:
+            say(f"{public_key} does not have the key that the receipt names; it has {', '.join(sorted(known))}.")
+        return is_signed_by(public, receipt.key_id, data, signature)
 
     async def work(platform: Platform) -> bool:
         return platform.signing.verify("receipt", receipt.key_id, data, signature)

@@ -280,15 +280,24 @@ def is_signed_by(public: bytes, kid: str, data: bytes, signature: bytes) -> bool
     ``public`` is a PEM file, or a JSON Web Key Set that may hold it; a key of another thumbprint or curve does not
     count.
     """
+    named = _public_keys(public).get(kid)
+    return isinstance(named, ec.EllipticCurvePublicKey) and _verifies(named, data, signature)
+
+
+def key_ids(public: bytes) -> frozenset[str]:
+    """Return the names (RFC 7638 thumbprints) of the EC keys in a PEM file or key set; none where it is neither."""
+    return frozenset(_public_keys(public))
+
+
+def _public_keys(public: bytes) -> dict[str, object]:
     try:
         if public.lstrip().startswith(b"{"):
             keys = [ECKey.import_key(one) for one in msgspec.json.decode(public)["keys"] if one.get("kty") == "EC"]
         else:
             keys = [ECKey.import_key(public)]
+        return {key.thumbprint(): key.public_key for key in keys}
     except (ValueError, TypeError, KeyError, AttributeError, JoseError, UnsupportedAlgorithm):
-        return False
-    named = next((key.public_key for key in keys if key.thumbprint() == kid), None)
-    return isinstance(named, ec.EllipticCurvePublicKey) and _verifies(named, data, signature)
+        return {}
 
 
 def _verifies(public: ec.EllipticCurvePublicKey, data: bytes, signature: bytes) -> bool:

@@ -7,6 +7,7 @@ import pytest
 
 from altcredit.engine.compliance import POLICY, REGULATIONS
 from altcredit.engine.compliance.figures import LEAST, difference, psi, quantile, share, wilson
+from altcredit.engine.compliance.page import REPORT_WORDS, indian
 from altcredit.engine.compliance.policy import RetentionInvalid, parse
 
 SECTIONS = {
@@ -76,6 +77,21 @@ def test_every_control_has_a_source_and_is_shown_somewhere() -> None:
             assert control.shown, control
             assert set(control.shown) <= SECTIONS, control
             assert control.how, control
+            assert control.source, control
+            assert control.sure in ("text", "reported", "memory"), control
+
+
+@pytest.mark.parametrize(
+    ("value", "places", "written"),
+    [(0, 0, "0"), (999, 0, "999"), (1000, 0, "1,000"), (123456, 0, "1,23,456"), (12345678.5, 1, "1,23,45,678.5"),
+     (-1234567, 0, "−12,34,567"), (-0.0001, 2, "0.00"), (99999.999, 2, "1,00,000.00")],
+)  # fmt: skip
+def test_numbers_are_written_in_lakhs_and_crores(value: float, places: int, written: str) -> None:
+    assert indian(value, places=places) == written
+
+
+def test_every_section_has_sentences_whose_figures_are_called_something() -> None:
+    assert set(REPORT_WORDS.lead) == SECTIONS
 
 
 def test_the_policy_keeps_its_promise_with_its_own_dates() -> None:

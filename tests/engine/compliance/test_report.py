@@ -10,7 +10,9 @@ import pytest
 from tests.engine.compliance.conftest import DAY, NOW, Engine
 from tests.engine.compliance.test_figures import SECTIONS
 
-from altcredit.engine import compliance, consent, identity, retailers
+from altcredit.engine import audit, compliance, consent, identity, retailers
+from altcredit.engine.compliance import ledgers
+from altcredit.engine.compliance.page import REPORT_WORDS
 
 SINCE, UNTIL = NOW - 30 * DAY, NOW + 30 * DAY
 LATER = NOW + 60 * DAY
@@ -218,6 +220,87 @@ async def test_the_page_needs_nothing_from_elsewhere_and_shows_every_section(eng
     assert made.sha256 in page
     for section in made.sections:
         assert section.title in page
+
+
+async def test_the_page_says_each_section_in_sentences_with_names_for_every_figure(engine: Engine) -> None:
+    shop, lender = await engine.shop(), await engine.lender()
+    granted = await engine.consent(shop, lender)
+    await engine.score(shop)
+    assert await engine.read(shop, lender) == "OK"
+    async with engine.database.transaction() as db:
+        await consent.revoke(
+            db,
+            keyring=engine.keyring,
+            actor="t",
+            consent_id=granted.consent.consent_id,
+            reason="r",
+            message_id=None,
+            now=NOW + DAY,
+        )
+    made = await _report(engine)
+    page = compliance.report_page(made)
+    assert "1 consent was given, 1 withdrawn, and 0 ran out." in page
+    assert "1 answer to lenders were held" in page
+    assert "the last answer under it came within 0 seconds" in page
+    for section in made.sections:
+        for figure in section.figures:
+            assert figure.name in REPORT_WORDS.figures, (section.key, figure.name)
+    unread = compliance.report_page(await _report(engine, since=SINCE - 900 * DAY, until=SINCE - 800 * DAY))
+    assert "within" not in re.findall(r'id="consent">.*?<dl>', unread, re.DOTALL)[0]  # nothing was withdrawn
+
+
+async def test_features_of_the_champion_that_shift_are_named_and_are_an_exception(engine: Engine) -> None:
+    async with engine.database.transaction() as db:
+        await db.execute(
+            "INSERT INTO model_version (version, product, kind, data_origin, card, path, sha256, key_id, signature,"
+            " registered_by, registered_at)"
+            " VALUES ('v', 'altscore', 'expert', 'expert', '{}', 'v', repeat('0', 64), 'k', '', 't', $1)",
+            NOW - 90 * DAY,
+        )
+        await db.execute(
+            "INSERT INTO model_alias (product, alias, version, since) VALUES ('altscore', 'champion', 'v', $1)",
+            NOW - 90 * DAY,
+        )
+        for days, prefix, shift in ((-60, "a", 0), (0, "b", 40)):
+            await db.execute(
+                "INSERT INTO assessment (score_id, retailer_id, scored_at, as_of, altscore, risk_band, pd, overdue_inr,"
+                " reasons, completeness, reduced_confidence, in_default, feed, score_version, model_sha256, policy_version,"
+                " inputs_sha256, standing)"
+                " SELECT $1 || n, 'ret_' || $1 || n, $2, '2026-01-01', 700, 'B', 0.1, 0, '[]', 90, false, false, '{}',"
+                " 'v', '', 'p', '', jsonb_build_object('features', jsonb_build_object('steady', n % 50, 'moved', n % 50 + $3::int,"
+                " 'gone', CASE WHEN $3::int = 0 THEN n % 7 END)) FROM generate_series(1, 100) n",
+                prefix, NOW + days * DAY, shift,
+            )  # fmt: skip
+    made = await _report(engine)
+    section = made.section("stability")
+    rows = {row[0]: row for row in section.tables[0].rows}
+    assert {name: row[3] for name, row in rows.items()} == {"steady": "ok", "moved": "alert", "gone": "alert"}
+    assert rows["gone"][4:] == (0.0, 100.0)
+    assert section.figure("feature_psi_alerts").value == 2
+    assert ("Stability", "feature_psi_alerts", 2) in made.section("exceptions").tables[0].rows
+
+
+async def test_looks_at_the_audit_log_are_told_with_their_results(engine: Engine) -> None:
+    assert ("Security", "audit_verifications", 0) in (await _report(engine)).section("exceptions").tables[0].rows
+    for holds, at in ((True, NOW), (False, NOW + DAY)):
+        details = {"holds": holds, "full": True, "rows": 3, "tree_size": 3, "root": "ab", "findings": []}
+        async with engine.database.transaction() as db:
+            await audit.append(db, actor="t", action="audit.verified", subject="audit", details=details, now=at)
+    made = await _report(engine)
+    assert made.section("security").figure("audit_verifications").value == 2
+    assert ("Security", "audit_verifications_failed", 1) in made.section("exceptions").tables[0].rows
+
+
+@pytest.mark.parametrize("name", [name for name in vars(ledgers) if name.isupper()])
+async def test_what_the_report_reads_it_cannot_change(engine: Engine, name: str) -> None:
+    """Every statement runs on the migrated schema, in a transaction that may not write."""
+    statement = getattr(ledgers, name)
+    moments = [SINCE, UNTIL][: len(set(re.findall(r"\$\d", statement)))]
+    if len(moments) == 1 and "$2" in statement:
+        moments = [SINCE, UNTIL]
+    async with engine.database.transaction() as db:
+        await db.execute("SET TRANSACTION READ ONLY")
+        await ledgers.rows(db, statement, *moments)
 
 
 async def test_the_report_holds_no_identifier_of_a_shop(engine: Engine) -> None:

@@ -70,7 +70,8 @@ class Closing(Change, frozen=True, kw_only=True):
 
 
 def _item(call: Call, breach: compliance.Breach) -> BreachItem:
-    return BreachItem(**msgspec.structs.asdict(breach), overdue=breach.overdue(call.now))
+    said = {name: getattr(breach, name) for name in BreachItem.__struct_fields__ if name != "overdue"}
+    return BreachItem(**said, overdue=breach.overdue(call.now))
 
 
 async def _state(_call: Call, db: Connection, breach_id: str) -> compliance.Breach:

@@ -44,7 +44,7 @@ async def remember(
     The event is for those who ask whether anybody looks (the compliance report); the mark is for :func:`verify`.
     """
     details = {
-        "holds": found.holds,
+        "holds": found.is_whole,
         "full": found.verified_before == 0,
         "rows": found.rows,
         "tree_size": found.tree_size,
@@ -52,7 +52,7 @@ async def remember(
         "findings": [f"{one.kind} {'' if one.leaf is None else one.leaf}".strip() for one in found.findings[:10]],
     }
     await operations.append(db, actor=actor, action="audit.verified", subject="audit", details=details, now=now)
-    if not found.holds or not found.tree_size:
+    if not found.is_whole or not found.tree_size:
         return
     mark = Mark(
         tree_size=found.tree_size,

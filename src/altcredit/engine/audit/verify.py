@@ -63,8 +63,13 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def holds(self) -> bool:
-        """Whether everything is as it was sealed."""
+        """Whether everything is as it was sealed, and nothing waits for its seal for too long."""
         return not self.findings
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything that is sealed is as it was; rows may wait for their seal (no worker runs)."""
+        return all(one.kind == "unsealed" for one in self.findings)
 
 
 class _Walk:

@@ -26,16 +26,18 @@ from altcredit.engine.compliance.exports import (
 from altcredit.engine.compliance.figures import Chart, Figure, Report, Section, Table
 from altcredit.engine.compliance.operations import (
     Due,
+    ErasureUnderWay,
     ErasureUnknown,
     StepNotDue,
     carry_out,
+    certificate,
     due_steps,
     erasures,
     find_erasure,
     note_progress,
     request_erasure,
 )
-from altcredit.engine.compliance.page import export_page, report_page
+from altcredit.engine.compliance.page import certificate_page, export_page, report_page
 from altcredit.engine.compliance.policy import POLICY, Retention
 from altcredit.engine.compliance.regulations import REGULATIONS, Control, Law, Pack
 from altcredit.engine.compliance.reports import PeriodInvalid, report
@@ -56,6 +58,7 @@ __all__ = [
     "Control",
     "Due",
     "Erasure",
+    "ErasureUnderWay",
     "ErasureUnknown",
     "Export",
     "ExportUnknown",
@@ -76,6 +79,8 @@ __all__ = [
     "add_breach",
     "breaches",
     "carry_out",
+    "certificate",
+    "certificate_page",
     "close_breach",
     "drop_expired",
     "due_steps",

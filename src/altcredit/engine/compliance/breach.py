@@ -12,7 +12,11 @@ Severity = Literal["low", "medium", "high"]
 
 
 class Breach(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the register. ``affected``: data principals, as far as is known."""
+    """
+    One line of the register. ``affected``: data principals, as far as is known.
+
+    ``behind``: by how much the system's clock was set back since the entry; the breach's own time is ahead by that.
+    """
 
     breach_id: str
     nature: str
@@ -26,7 +30,9 @@ class Breach(msgspec.Struct, frozen=True, kw_only=True):
     principals_at: datetime | None = None
     closed_at: datetime | None = None
     closing_note: str | None = None
+    set_back: timedelta = timedelta()
+    behind: timedelta = timedelta()
 
     def overdue(self, now: datetime) -> bool:
         """Tell whether the Board or the people concerned were told too late, or still have not been."""
-        return any((told or now) > self.notify_by for told in (self.board_at, self.principals_at))
+        return any((told or now + self.behind) > self.notify_by for told in (self.board_at, self.principals_at))

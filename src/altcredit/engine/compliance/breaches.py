@@ -1,11 +1,11 @@
 """The breach register and its 72-hour clock (DPDP Act s. 8(6), DPDP Rules 2025 rule 7)."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
 
-from altcredit.engine import audit
+from altcredit.engine import audit, grievances
 from altcredit.engine.compliance import events, store
 from altcredit.engine.compliance.breach import NOTIFY_WITHIN, Breach, Severity
 from altcredit.runtime import outbox
@@ -64,6 +64,7 @@ async def add_breach(
         occurred_at=occurred_at,
         aware_at=aware_at,
         notify_by=aware_at + NOTIFY_WITHIN,
+        set_back=await grievances.read_clock(db, now=now),
     )
     await store.add_breach(db, breach)
     await _say(db, events.BreachRegistered, reported_by, breach, now)
@@ -77,12 +78,13 @@ async def note_told(db: Connection, *, breach_id: str, told: Told, actor: str, n
     :raises BreachUnknown:
     :raises BreachClosed:
     """
-    await _open(db, breach_id)
+    await grievances.read_clock(db, now=now)
+    own = now + (await _open(db, breach_id)).behind
     await store.notified(
         db,
         breach_id,
-        board=now if told in ("board", "both") else None,
-        principals=now if told in ("principals", "both") else None,
+        board=own if told in ("board", "both") else None,
+        principals=own if told in ("principals", "both") else None,
     )
     breach = await _open(db, breach_id)
     await _say(db, events.BreachNotified, actor, breach, now)
@@ -109,12 +111,14 @@ async def close_breach(db: Connection, *, breach_id: str, note: str, actor: str,
 
 async def breaches(db: Connection, *, open_only: bool = False) -> list[Breach]:
     """Return the register: the open ones first, the most urgent of them on top."""
-    return await store.breaches(db, open_only=open_only)
+    set_back = await grievances.set_back(db)
+    return [_timed(one, set_back) for one in await store.breaches(db, open_only=open_only)]
 
 
 async def watch_breaches(db: Connection, *, now: datetime) -> list[Breach]:
     """Announce, once each, the breaches of which somebody has not been told in time; return those."""
-    late = await store.newly_overdue(db, now=now)
+    set_back = await grievances.read_clock(db, now=now)
+    late = [_timed(one, set_back) for one in await store.newly_overdue(db, now=now, set_back=set_back)]
     for breach in late:
         await _say(db, events.BreachOverdue, "system:schedule", breach, now)
     return late
@@ -126,7 +130,12 @@ async def _open(db: Connection, breach_id: str) -> Breach:
         raise BreachUnknown("There is no such breach.")
     if breach.closed_at is not None:
         raise BreachClosed("The breach is closed.")
-    return breach
+    return _timed(breach, await grievances.set_back(db))
+
+
+def _timed(breach: Breach, set_back: timedelta) -> Breach:
+    """Return a breach that knows its own time."""
+    return msgspec.structs.replace(breach, behind=max(set_back - breach.set_back, timedelta()))
 
 
 async def _say(db: Connection, kind: type[events.BreachFact], actor: str, breach: Breach, now: datetime) -> None:

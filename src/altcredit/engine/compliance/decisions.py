@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
+
 from altcredit.engine import retailers
 from altcredit.engine.compliance import ledgers
 from altcredit.engine.compliance.figures import (
@@ -12,6 +14,7 @@ from altcredit.engine.compliance.figures import (
     Chart,
     Figure,
     Section,
+    Shift,
     Value,
     difference,
     psi,
@@ -25,6 +28,7 @@ from altcredit.runtime.keys import Keyring
 _BANDS: Final = ("A", "B", "C", "D")
 _APPROVED: Final = frozenset("ABC")  # band D has no limit (contract A14)
 _FOUR_FIFTHS: Final = 0.8
+_TOO_FEW: Final = f"fewer than {LEAST} shops in this period or in the one before"
 _SUPPRESSED: Final = f"< {LEAST}"
 
 
@@ -111,34 +115,69 @@ def performance(matured: Sequence[Record]) -> Section:
 
 
 async def stability(db: Connection, since: datetime, until: datetime) -> Section:
-    """Section 8: the scores of the period against those of the period of the same length before it."""
+    """Section 8: scores and features of the period against those of the period of the same length before it."""
+    before = since - (until - since)
     now = [float(row["altscore"]) for row in await ledgers.rows(db, ledgers.SCORES, since, until)]
-    earlier = [float(row["altscore"]) for row in await ledgers.rows(db, ledgers.SCORES, since - (until - since), since)]
+    earlier = [float(row["altscore"]) for row in await ledgers.rows(db, ledgers.SCORES, before, since)]
     shift = psi(earlier, now)
-    if shift is None:
-        return Section(
-            key="stability",
-            title="Stability",
-            figures=(Figure(name="score_psi", value=None), Figure(name="score_psi_alert", value=None)),
-            notes=(f"Fewer than {LEAST} shops in this period or in the one before.",),
-        )
-    edges = [*(f"≤ {edge:.0f}" for edge in shift.edges), f"> {shift.edges[-1]:.0f}"]
+    features = _shifted(
+        await ledgers.rows(db, ledgers.FEATURES, before, since), await ledgers.rows(db, ledgers.FEATURES, since, until)
+    )
+    alerts = sum(row[3] == "alert" for row in features) if features else None
     return Section(
         key="stability",
         title="Stability",
         figures=(
-            Figure(name="score_psi", value=shift.psi, note=f"alert above {shift.alert_above}"),
-            Figure(name="score_psi_alert", value=shift.verdict == "alert"),
-        ),
-        charts=(
-            Chart(
-                title="Scores by decile of the period before (%)",
-                labels=tuple(edges),
-                series=("before", "now"),
-                values=(_percent(shift.before), _percent(shift.now)),
+            Figure(
+                name="score_psi",
+                value=shift.psi if shift else None,
+                note=f"alert above {shift.alert_above}" if shift else _TOO_FEW,
             ),
+            Figure(name="score_psi_alert", value=shift.verdict == "alert" if shift else None),
+            Figure(name="feature_psi_alerts", value=alerts, note="" if features else _TOO_FEW),
         ),
+        tables=(
+            table("Features of the champion", ("feature", "PSI", "alert above", "verdict", "missing before (%)",
+                                               "missing now (%)"), features),
+        ),
+        charts=(_deciles(shift),) if shift else (),
+        notes=(
+            "Population stability index over the deciles of the period before; the alert allows for chance in samples"
+            " of this size. A missing value is a class of its own.",
+        ),
+    )  # fmt: skip
+
+
+def _deciles(shift: Shift) -> Chart:
+    edges = [*(f"≤ {edge:.0f}" for edge in shift.edges), f"> {shift.edges[-1]:.0f}"]
+    return Chart(
+        title="Scores by decile of the period before (%)",
+        labels=tuple(edges),
+        series=("before", "now"),
+        values=(_percent(shift.before), _percent(shift.now)),
     )
+
+
+def _shifted(before: Sequence[Record], now: Sequence[Record]) -> list[tuple[Value, ...]]:
+    """Return a line for each feature of the champion, the most shifted first; none where there are too few shops."""
+    then, new = _columns(before), _columns(now)
+    rows: list[tuple[Value, ...]] = []
+    for name in then.keys() & new.keys():
+        # Below all values, so that shops without one are counted as a class.
+        least = min([one for one in (*then[name], *new[name]) if one is not None], default=0.0) - 1.0
+        one, other = ([least if value is None else value for value in values] for values in (then[name], new[name]))
+        shift = psi(one, other)
+        if shift is not None:
+            missing = (100 * values.count(None) / len(values) for values in (then[name], new[name]))
+            rows.append((name, shift.psi, shift.alert_above, shift.verdict, *(round(part, 1) for part in missing)))
+    return sorted(rows, key=lambda row: (-float(row[1] or 0), str(row[0])))
+
+
+def _columns(rows: Sequence[Record]) -> dict[str, list[float | None]]:
+    """Return the values of each feature, None for shops that have none of it."""
+    made = [msgspec.json.decode(row["features"], type=dict[str, float | None]) for row in rows]
+    names = sorted({name for one in made for name in one})
+    return {name: [one.get(name) for one in made] for name in names}
 
 
 async def fairness(
@@ -177,7 +216,7 @@ async def fairness(
 
 
 _COLUMNS: Final = (
-    "group", "shops", "approved", "low", "high", "approval ratio", "matured", "observed/expected", "low ", "high ",
+    "group", "shops", "approved", "low", "high", "ratio to best", "matured", "observed/expected", "low ", "high ",
     "TPR gap", "low  ", "high  ",
 )  # fmt: skip
 

@@ -40,7 +40,12 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):
-    """A shop's erasure (contract D1). Ids are opaque: once the key is destroyed, nothing says whose they were."""
+    """
+    A shop's erasure (contract D1). Ids are opaque: once the key is destroyed, nothing says whose they were.
+
+    ``behind``: by how much the system's clock was set back since the request. The erasure's own time is the system's
+    plus that, so that a clock set back gives nobody more time.
+    """
 
     erasure_id: str
     retailer_id: str
@@ -55,17 +60,30 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     completed_at: datetime | None
     steps: tuple[Step, ...]
     certificate: Certificate | None = None
+    set_back: timedelta = timedelta()
+    behind: timedelta = timedelta()
 
     @property
     def next(self) -> Step | None:
         """The first step that is not done."""
         return next((one for one in self.steps if one.done_at is None), None)
 
+    def is_due(self, now: datetime) -> bool:
+        """
+        Tell whether the next step is to be done now, by the erasure's own time.
+
+        The last one waits for backups to age, which are told by the system's clock: their wait is never cut short by a
+        clock that was ahead for a while and then put right.
+        """
+        step = self.next
+        return step is not None and step.due_at <= (now if step.step == "backups" else now + self.behind)
+
     def overdue(self, now: datetime) -> bool:
-        """Tell whether the promise of the law is broken, or a step is late."""
+        """Tell whether the promise of the law is broken, or a step is late, by the erasure's own time."""
         if self.completed_at is not None:
             return self.completed_at > self.due_at
-        return now > self.due_at or any(one.done_at is None and now > one.due_at + _LATE for one in self.steps)
+        own = now + self.behind
+        return own > self.due_at or any(one.done_at is None and own > one.due_at + _LATE for one in self.steps)
 
 
 _LATE: Final = timedelta(days=1)

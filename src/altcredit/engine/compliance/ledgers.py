@@ -1,9 +1,9 @@
 """
 What the report reads: the ledgers of all capabilities, recomputed and never counted along the way.
 
-These statements look at tables of other capabilities, and change none. What is read of a table is its owner's to change
-together with them: a test prepares each against the migrated schema. $1 is the first moment of the period, $2 the first
-after it.
+The one place where a capability reads tables of others (docs/decisions/0016-the-report-reads-ledgers.md says why).
+These statements change nothing, and tests run each in a transaction that cannot write, on the migrated schema: whoever
+changes a table changes them too. $1 is the first moment of the period, $2 the first after it.
 """
 
 from datetime import datetime
@@ -74,18 +74,24 @@ SELECT operation, outcome, count(*) AS calls, count(DISTINCT retailer_id) AS ret
 FROM score_access WHERE at >= $1 AND at < $2 GROUP BY 1, 2 ORDER BY 1, 2
 """
 
+# `behind`: by how much the clocks were set back since; whatever is still open is judged by its own time.
 ERASURES = """
-SELECT erasure_id, requested_at, due_at, completed_at FROM erasure
+SELECT erasure_id, requested_at, due_at, completed_at,
+       greatest((SELECT c.set_back FROM grievance_clock c) - erasure.set_back, '0') AS behind
+FROM erasure
 WHERE (requested_at >= $1 AND requested_at < $2) OR (completed_at >= $1 AND completed_at < $2)
    OR (requested_at < $2 AND completed_at IS NULL)
 ORDER BY requested_at, erasure_id
 """
 EXPORTS = """
-SELECT export_id, requested_at, due_at, produced_at FROM retailer_export
+SELECT export_id, requested_at, due_at, produced_at,
+       greatest((SELECT c.set_back FROM grievance_clock c) - retailer_export.set_back, '0') AS behind
+FROM retailer_export
 WHERE requested_at >= $1 AND requested_at < $2 ORDER BY requested_at, export_id
 """
 GRIEVANCES = """
-SELECT grievance_type, status, outcome, filed_at, ack_by, resolve_by, escalate_by, acknowledged_at, resolved_at
+SELECT grievance_type, status, outcome, filed_at, ack_by, resolve_by, escalate_by, acknowledged_at, resolved_at,
+       greatest((SELECT c.set_back FROM grievance_clock c) - grievance.set_back, '0') AS behind
 FROM grievance WHERE filed_at >= $1 AND filed_at < $2 ORDER BY filed_at, grievance_id
 """
 REVIEWS = """
@@ -118,6 +124,14 @@ ORDER BY a.retailer_id, a.scored_at DESC, a.score_id
 SCORES = """
 SELECT DISTINCT ON (retailer_id) altscore FROM assessment
 WHERE altscore IS NOT NULL AND scored_at >= $1 AND scored_at < $2 ORDER BY retailer_id, scored_at DESC, score_id
+"""
+# What the scores of the champion's own model were made from, the last of each shop.
+FEATURES = """
+SELECT DISTINCT ON (a.retailer_id) (a.standing -> 'features')::text AS features
+FROM assessment a JOIN model_version v ON v.version = a.score_version AND v.product = 'altscore'
+JOIN model_alias m ON m.version = v.version AND m.alias = 'champion'
+WHERE a.altscore IS NOT NULL AND a.scored_at >= $1 AND a.scored_at < $2 AND a.standing ? 'features'
+ORDER BY a.retailer_id, a.scored_at DESC, a.score_id
 """
 # Shops whose 90 days (contract A9) ended in the period, by their first score then; those that were not looked at again
 # in the last 30 of those days are left out, since nobody knows of them.
@@ -176,13 +190,24 @@ AUDITED = """
 SELECT split_part(action, '.', 1) AS subject, count(*) AS events FROM audit_event
 WHERE at >= $1 AND at < $2 GROUP BY 1 ORDER BY 2 DESC, 1
 """
+# The last look before the end of the period, and the last one before it that was at everything.
+VERIFIED = """
+SELECT at, details ->> 'holds' = 'true' AS holds, details ->> 'full' = 'true' AS was_full,
+       (details ->> 'tree_size')::int8 AS tree_size, details ->> 'root' AS root, details -> 'findings' AS findings
+FROM audit_event WHERE action = 'audit.verified' AND at >= $1 AND at < $2 ORDER BY at DESC, event_id DESC
+"""
+RESUMED = """
+SELECT at, actor, (details ->> 'lost_rows')::int8 AS lost_rows, details ->> 'reason' AS reason
+FROM audit_event WHERE action = 'audit.resumed' AND at >= $1 AND at < $2 ORDER BY at, event_id
+"""
 UNSEALED = """
 SELECT count(*) AS events FROM audit_event e
 WHERE at >= $1 AND at < $2
   AND NOT EXISTS (SELECT FROM audit_leaf l WHERE l.log = 'audit_event' AND l.row_id = e.event_id)
 """
 BREACHES = """
-SELECT breach_id, nature, severity, affected, aware_at, notify_by, board_at, principals_at, closed_at
+SELECT breach_id, nature, severity, affected, aware_at, notify_by, board_at, principals_at, closed_at,
+       greatest((SELECT c.set_back FROM grievance_clock c) - breach.set_back, '0') AS behind
 FROM breach WHERE aware_at < $2 AND (aware_at >= $1 OR closed_at IS NULL OR closed_at >= $1)
 ORDER BY aware_at, breach_id
 """

@@ -23,6 +23,10 @@ class ErasureUnknown(Refusal):
     """There is no such erasure, and none of a retailer of this id."""
 
 
+class ErasureUnderWay(Refusal):
+    """There is no certificate before the last step is done."""
+
+
 class StepNotDue(Refusal):
     """The step was done, is not due yet, or another comes before it."""
 
@@ -83,6 +87,7 @@ async def request_erasure(
         due_at=now + timedelta(days=POLICY.erasure.within_days),
         completed_at=None,
         steps=schedule(POLICY, requested_at=now),
+        set_back=await grievances.read_clock(db, now=now),
     )
     await store.add_erasure(db, erasure, identifiers=shop.identifiers)
     facts = {"consents_ended": ended, "identifiers_removed": len(shop.identifiers)}
@@ -108,16 +113,37 @@ async def find_erasure(db: Connection, *, erasure_id: str) -> Erasure:
     found = await store.erasure(db, erasure_id)
     if found is None:
         raise ErasureUnknown("There is no such erasure.")
-    return found
+    return _timed(found, await grievances.set_back(db))
+
+
+def _timed(erasure: Erasure, set_back: timedelta) -> Erasure:
+    """Return an erasure that knows its own time."""
+    return msgspec.structs.replace(erasure, behind=max(set_back - erasure.set_back, timedelta()))
+
+
+async def certificate(db: Connection, *, erasure_id: str) -> Certificate:
+    """
+    Return the signed certificate of an erasure that is done.
+
+    :raises ErasureUnknown:
+    :raises ErasureUnderWay:
+    """
+    found = await find_erasure(db, erasure_id=erasure_id)
+    if found.certificate is None:
+        waits = found.next.step if found.next else "certificate"
+        raise ErasureUnderWay(f"{found.erasure_id} waits for {waits}; it is due by {found.due_at:%Y-%m-%d}.")
+    return found.certificate
 
 
 async def erasures(db: Connection, *, open_only: bool = False) -> list[Erasure]:
     """Return erasures: those under way, the most urgent first, then those that are done."""
-    return await store.erasures(db, open_only=open_only)
+    set_back = await grievances.set_back(db)
+    return [_timed(one, set_back) for one in await store.erasures(db, open_only=open_only)]
 
 
 async def due_steps(db: Connection, *, now: datetime) -> list[Due]:
     """Return the next step of every erasure under way, where it is due."""
+    await grievances.read_clock(db, now=now)
     return [
         Due(
             erasure_id=one.erasure_id,
@@ -126,8 +152,8 @@ async def due_steps(db: Connection, *, now: datetime) -> list[Due]:
             distributor_ids=one.distributor_ids,
             facts=one.next.facts,
         )
-        for one in await store.erasures(db, open_only=True)
-        if one.next is not None and one.next.due_at <= now
+        for one in await erasures(db, open_only=True)
+        if one.next is not None and one.is_due(now)
     ]
 
 
@@ -158,10 +184,10 @@ async def carry_out(
     """
     identifiers = await store.lock_erasure(db, (await find_erasure(db, erasure_id=erasure_id)).erasure_id)
     erasure = await find_erasure(db, erasure_id=erasure_id)
-    if erasure.next is None or erasure.next.step != step or erasure.next.due_at > now:
+    if erasure.next is None or erasure.next.step != step or not erasure.is_due(now):
         raise StepNotDue(f"{step} is not what {erasure_id} waits for now.")
     done = {**(facts or {}), **await _WORK[step](db, keyring, erasure, identifiers, now)}
-    await store.finish_step(db, erasure_id, step, now, done)
+    await store.finish_step(db, erasure_id, step, now + erasure.behind, done)
     await audit.append(db, actor="system:erasure", action=f"erasure.{step}", subject=erasure_id, details=done, now=now)
     erasure = await find_erasure(db, erasure_id=erasure_id)
     if erasure.next is not None:
@@ -170,10 +196,13 @@ async def carry_out(
 
 
 async def _certify(db: Connection, *, signing: SigningKeys, erasure: Erasure, now: datetime) -> Erasure:
-    record = certified(erasure, POLICY, completed_at=now)
+    completed_at = now + erasure.behind
+    record = certified(erasure, POLICY, completed_at=completed_at)
     key_id, signature = signing.sign("receipt", record)
-    await store.certify(db, erasure.erasure_id, now, Certificate(record=record, signature=signature, key_id=key_id))
-    details = {"retailer_ids": list(erasure.retailer_ids), "in_time": now <= erasure.due_at, "key_id": key_id}
+    await store.certify(
+        db, erasure.erasure_id, completed_at, Certificate(record=record, signature=signature, key_id=key_id)
+    )
+    details = {"retailer_ids": list(erasure.retailer_ids), "in_time": completed_at <= erasure.due_at, "key_id": key_id}
     await _say(db, RetailerErased, "erasure.completed", "system:erasure", erasure, details, now)
     return await find_erasure(db, erasure_id=erasure.erasure_id)
 

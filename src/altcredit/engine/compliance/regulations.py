@@ -2,19 +2,26 @@
 
 from datetime import date
 from importlib.resources import files
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 
 class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One thing that a law asks; ``shown`` names the sections of the report that show it."""
+    """
+    One thing that a law asks; ``shown`` names the sections of the report that show it.
+
+    ``source``: where text and date are from. ``sure``: whether the wording was read, is reported alike by independent
+    law firms, or is from memory and wants checking.
+    """
 
     section: str
     title: str
     in_force: date
     how: str
     shown: tuple[str, ...]
+    source: str
+    sure: Literal["text", "reported", "memory"]
 
     def status(self, today: date) -> str:
         """Return ``in force`` or ``due in N days``."""

@@ -1,7 +1,7 @@
 """The tables of compliance: erasures and their steps, exports, breaches."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -15,8 +15,8 @@ SERIALISE = "SELECT pg_advisory_xact_lock(hashtextextended($1, 7242011))"
 
 ADD_ERASURE = """
 INSERT INTO erasure (erasure_id, retailer_id, retailer_ids, distributor_ids, identifiers, requested_by, approved_by,
-                     reason, policy_version, requested_at, due_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                     reason, policy_version, requested_at, due_at, set_back)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 """
 ADD_STEPS = """
 INSERT INTO erasure_step (erasure_id, position, step, due_at)
@@ -25,7 +25,7 @@ FROM unnest($2::text[], $3::timestamptz[]) WITH ORDINALITY AS s (step, due_at, p
 """
 COLUMNS = """
 erasure_id, retailer_id, retailer_ids, distributor_ids, requested_by, approved_by, reason, policy_version, requested_at,
-due_at, completed_at, certificate, signature, key_id, (
+due_at, completed_at, certificate, signature, key_id, set_back, (
     SELECT json_agg(json_build_object('step', step, 'due_at', s.due_at, 'done_at', done_at, 'facts', facts)
                     ORDER BY position) FROM erasure_step s WHERE s.erasure_id = erasure.erasure_id
 )::text AS steps
@@ -48,10 +48,11 @@ WHERE erasure_id = $1 AND completed_at IS NULL
 """
 
 EXPORT_COLUMNS = """
-export_id, retailer_id, requested_by, requested_at, due_at, produced_at, expires_at, sha256, sealed
+export_id, retailer_id, requested_by, requested_at, due_at, produced_at, expires_at, sha256, sealed, set_back
 """
 ADD_EXPORT = """
-INSERT INTO retailer_export (export_id, retailer_id, requested_by, requested_at, due_at) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO retailer_export (export_id, retailer_id, requested_by, requested_at, due_at, set_back)
+VALUES ($1, $2, $3, $4, $5, $6)
 """
 CURRENT_EXPORT = f"""
 SELECT {EXPORT_COLUMNS} FROM retailer_export
@@ -71,22 +72,24 @@ CANCEL_EXPORTS_OF = "DELETE FROM retailer_export WHERE produced_at IS NULL AND r
 
 BREACH_COLUMNS = """
 breach_id, nature, severity, affected, reported_by, occurred_at, aware_at, notify_by, board_at, principals_at,
-closed_at, closing_note
+closed_at, closing_note, set_back
 """
 ADD_BREACH = f"""
-INSERT INTO breach ({BREACH_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, NULL, NULL, NULL)
+INSERT INTO breach ({BREACH_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL, NULL, NULL, NULL, $9)
 """
 BREACH = f"SELECT {BREACH_COLUMNS} FROM breach WHERE breach_id = $1 FOR UPDATE"
 BREACHES = f"""
-SELECT {BREACH_COLUMNS} FROM breach WHERE closed_at IS NULL OR NOT $1 
+SELECT {BREACH_COLUMNS} FROM breach WHERE closed_at IS NULL OR NOT $1
 ORDER BY closed_at IS NOT NULL, notify_by, breach_id
 """
 NOTIFIED = """
 UPDATE breach SET board_at = coalesce(board_at, $2), principals_at = coalesce(principals_at, $3) WHERE breach_id = $1
 """
+# $2: how far the clocks were set back in all; what of it was since the entry is the breach's own time ahead.
 NEWLY_OVERDUE = f"""
-UPDATE breach SET escalated_at = $1
-WHERE escalated_at IS NULL AND notify_by < $1 AND (board_at IS NULL OR principals_at IS NULL)
+UPDATE breach SET escalated_at = $1::timestamptz
+WHERE escalated_at IS NULL AND notify_by < $1::timestamptz + greatest($2::interval - set_back, '0')
+  AND (board_at IS NULL OR principals_at IS NULL)
 RETURNING {BREACH_COLUMNS}
 """
 CLOSE_BREACH = "UPDATE breach SET closed_at = $2, closing_note = $3 WHERE breach_id = $1 AND closed_at IS NULL"
@@ -110,6 +113,7 @@ async def add_erasure(db: Connection, erasure: Erasure, *, identifiers: Sequence
         erasure.policy_version,
         erasure.requested_at,
         erasure.due_at,
+        erasure.set_back,
     )
     steps = erasure.steps
     await db.execute(ADD_STEPS, erasure.erasure_id, [one.step for one in steps], [one.due_at for one in steps])
@@ -166,9 +170,16 @@ def _erasure(row: Record) -> Erasure:
 
 
 async def add_export(
-    db: Connection, *, export_id: str, retailer_id: str, requested_by: str, requested_at: datetime, due_at: datetime
+    db: Connection,
+    *,
+    export_id: str,
+    retailer_id: str,
+    requested_by: str,
+    requested_at: datetime,
+    due_at: datetime,
+    set_back: timedelta,
 ) -> None:
-    await db.execute(ADD_EXPORT, export_id, retailer_id, requested_by, requested_at, due_at)
+    await db.execute(ADD_EXPORT, export_id, retailer_id, requested_by, requested_at, due_at, set_back)
 
 
 async def current_export(db: Connection, *, retailer_ids: Iterable[str], now: datetime) -> Record | None:
@@ -211,6 +222,7 @@ async def add_breach(db: Connection, breach: Breach) -> None:
         breach.occurred_at,
         breach.aware_at,
         breach.notify_by,
+        breach.set_back,
     )
 
 
@@ -231,6 +243,6 @@ async def close_breach(db: Connection, breach_id: str, *, at: datetime, note: st
     await db.execute(CLOSE_BREACH, breach_id, at, note)
 
 
-async def newly_overdue(db: Connection, *, now: datetime) -> list[Breach]:
+async def newly_overdue(db: Connection, *, now: datetime, set_back: timedelta) -> list[Breach]:
     """Mark the breaches that have become overdue and were not said to be so yet; return them."""
-    return [Breach(**row) for row in await db.fetch(NEWLY_OVERDUE, now)]
+    return [Breach(**row) for row in await db.fetch(NEWLY_OVERDUE, now, set_back)]

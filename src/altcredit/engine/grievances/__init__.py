@@ -28,10 +28,11 @@ from altcredit.engine.grievances.operations import (
     file,
     forget,
     note,
+    read_clock,
     resolve,
     review,
 )
-from altcredit.engine.grievances.reading import CaseUnknown, explain, find, list_open, of_retailer
+from altcredit.engine.grievances.reading import CaseUnknown, explain, find, list_open, of_retailer, set_back
 
 __all__ = [
     "CLOCKS",
@@ -64,6 +65,8 @@ __all__ = [
     "list_open",
     "note",
     "of_retailer",
+    "read_clock",
     "resolve",
     "review",
+    "set_back",
 ]

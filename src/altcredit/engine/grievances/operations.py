@@ -1,7 +1,7 @@
 """What can be done with grievances: file, acknowledge, note, review, correct, resolve, escalate, forget."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -287,6 +287,11 @@ async def _acknowledge(db: Connection, row: Record, case: Case, actor: str, role
         await store.acknowledge(db, case.grievance_id, await _now_of(db, row, now))
         fact = events.GrievanceAcknowledged(grievance_id=case.grievance_id, retailer_id=case.retailer_id, role=role)
         await _announce(db, fact, actor, now)
+
+
+async def read_clock(db: Connection, *, now: datetime) -> timedelta:
+    """Note what the clock says, for all that has a legal clock; return by how much it was set back in all."""
+    return await store.tick(db, now, TOLERANCE)
 
 
 async def _note(

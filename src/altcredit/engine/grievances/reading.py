@@ -1,6 +1,6 @@
 """Who may see which case: find one, list those of a retailer and those that are open, explain a score."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -132,3 +132,9 @@ _FACTS = tuple(
 
 def _opened(keyring: Keyring, sealed: bytes | None, owner: str, purpose: str) -> str | None:
     return None if sealed is None else keyring.unseal(sealed, owner=owner, purpose=purpose).decode()
+
+
+async def set_back(db: Connection) -> timedelta:
+    """Return by how much the clocks of this installation were set back in all, as far as was noted."""
+    _, found = await store.last_read(db)
+    return found
