@@ -1,12 +1,15 @@
 """The report and an export as pages for people: one file each, nothing fetched from elsewhere, made to be printed."""
 
+from functools import lru_cache
 from importlib.resources import files
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-import jinja2
 import msgspec
 
 from altcredit.engine.compliance.figures import Chart, Figure, Report
+
+if TYPE_CHECKING:
+    import jinja2
 
 Language = Literal["en", "hi"]
 
@@ -20,13 +23,15 @@ _WIDTH, _HEIGHT, _FOOT = 640, 180, 40
 
 def report_page(report: Report) -> str:
     """Return the report as printable HTML (A4)."""
-    return _templates.get_template("report.html").render(report=report)
+    return _templates().get_template("report.html").render(report=report)
 
 
 def export_page(document: bytes, *, language: Language = "en") -> str:
     """Return an export (its JSON) as readable HTML, with headings in English or Hindi."""
-    return _templates.get_template("export.html").render(
-        said=msgspec.json.decode(document), words=_WORDS[language], language=language
+    return (
+        _templates()
+        .get_template("export.html")
+        .render(said=msgspec.json.decode(document), words=_WORDS[language], language=language)
     )
 
 
@@ -75,9 +80,14 @@ def _loader(name: str) -> str:
     return files("altcredit.engine.compliance").joinpath(name).read_text("utf-8")
 
 
-_templates: Final = jinja2.Environment(
-    loader=jinja2.FunctionLoader(_loader), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
-    lstrip_blocks=True,
-)  # fmt: skip
-_templates.filters |= {"shown": _shown, "number": _number, "bars": _bars, "words": _words}
-_templates.globals |= {"palette": _PALETTE, "width": _WIDTH, "height": _HEIGHT, "foot": _FOOT}
+@lru_cache(maxsize=1)
+def _templates() -> "jinja2.Environment":
+    import jinja2
+
+    made = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_loader), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    made.filters |= {"shown": _shown, "number": _number, "bars": _bars, "words": _words}
+    made.globals |= {"palette": _PALETTE, "width": _WIDTH, "height": _HEIGHT, "foot": _FOOT}
+    return made
