@@ -11,7 +11,7 @@ from tests.engine.sources.people import person
 
 from altcredit.engine import sources
 from altcredit.engine.sources import KEPT_FOR, SOURCES, store
-from altcredit.runtime.db import Database
+from altcredit.runtime.db import Database, DatabaseAway
 from altcredit.runtime.settings import Settings
 from altcredit.runtime.shared import Shared
 from altcredit.simulator.source_direct import direct
@@ -196,11 +196,11 @@ async def test_a_database_that_is_away_is_not_asked_row_by_row() -> None:
 
     async def write(rows: Sequence[int]) -> dict[int, int]:
         batches.append(list(rows))
-        raise OSError("away")
+        raise DatabaseAway("away")
 
     shared: Shared[int, int, int] = Shared(write)
     found = await asyncio.gather(*(shared(number, number) for number in (1, 2)), return_exceptions=True)
-    assert [type(one) for one in found] == [OSError, OSError]
+    assert [type(one) for one in found] == [DatabaseAway, DatabaseAway]
     assert batches == [[1, 2]]
 
 
