@@ -32,10 +32,11 @@ check: setup
 	$(BIN)/python -m tools.breaking spec/admin.openapi.json <($(BIN)/altcredit openapi --product admin)
 	$(BIN)/python -m tools.breaking spec/events.json <($(BIN)/python -m tools.event_schemas)
 
-# A browser for the pages, another shell for the auditors, what the identity providers that are not ours run on, and a
-# hardware module in software.
+# A browser for the pages, another shell for the auditors, what the identity providers that are not ours run on, a
+# hardware module in software, and the proxy of deploy/.
 system:
-	for one in chromium:chromium busybox:busybox node:nodejs npm:npm php:php-cli softhsm2-util:softhsm2; do \
+	for one in chromium:chromium busybox:busybox node:nodejs npm:npm php:php-cli softhsm2-util:softhsm2 \
+		nginx:nginx-light; do \
 		command -v $${one%%:*} >/dev/null || missing="$$missing $${one##*:}"; done; \
 	php -m 2>/dev/null | grep -qx dom || missing="$$missing php-xml"; \
 	php -m 2>/dev/null | grep -qx mbstring || missing="$$missing php-mbstring"; \
@@ -68,3 +69,4 @@ lock: setup
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --upgrade -q pyproject.toml -o requirements/base.txt
 	$(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --upgrade -q pyproject.toml --extra pkcs11 --group dev --group bench -o requirements/dev.txt
+	$(BIN)/uv pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.11 -q --group build -c requirements/dev.txt -o requirements/build.txt

@@ -21,7 +21,7 @@ from altcredit.runtime.postgres import embedded
 from altcredit.runtime.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 60
+START_SECONDS = 120
 
 
 class Home:

@@ -11,7 +11,7 @@ class Refused(Refusal):
 
 
 def said(refusal: Refusal, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    def build(*_: object) -> object:
+    def build(*_: object, **__: object) -> object:
         def run(*_arguments: object, **_options: object) -> None:
             raise refusal
 

@@ -1,6 +1,7 @@
 """Workers as real processes on a real database."""
 
 import asyncio
+import os
 import re
 import shutil
 import signal
@@ -18,9 +19,13 @@ from pgqueuer.core.executors import ScheduleExecutorFactoryParameters
 from pgqueuer.domain.types import CronEntrypoint, CronExpression
 
 from altcredit import subscriptions
+from altcredit.engine import identity
 from altcredit.runtime import jobs, outbox, schema
+from altcredit.runtime.certificates import Authority
 from altcredit.runtime.db import Database
+from altcredit.runtime.platform import opened
 from altcredit.runtime.postgres import Server
+from altcredit.runtime.settings import load
 from altcredit.worker import HANDLERS, SCHEDULES
 from altcredit.worker.queue import InIndia
 from tests.happening import Happened
@@ -189,6 +194,27 @@ async def test_an_idle_worker_is_small(fleet: Fleet) -> None:
     resident = psutil.Process(worker.pid).memory_info().rss / 1e6
     print(f"idle worker: {resident:.0f} MB")  # noqa: T201
     assert resident < 90
+
+
+async def test_a_worker_that_may_get_batches_loads_the_pipeline_before_the_first(
+    database: Database, fleet: Fleet
+) -> None:
+    settings = load({"ALTCREDIT_DATABASE_URL": database.dsn, "ALTCREDIT_HOME": fleet.home})
+    async with opened(settings, database.dsn) as platform, platform.database.transaction() as db:
+        authority = Authority.open(settings, keyring=platform.keyring, now=NOW)
+        await identity.add_distributor(
+            db, keyring=platform.keyring, authority=authority, name="One", actor="test", now=NOW
+        )
+    worker = fleet.start()
+
+    async def loaded() -> bool:
+        # Not by seeking: the worker writes at the place that this file stands at.
+        return b'"event":"pipeline_loaded"' in os.pread(fleet.log.fileno(), 1_000_000, 0)
+
+    await until(loaded, seconds=240)
+    resident = psutil.Process(worker.pid).memory_info().rss / 1e6
+    print(f"worker with the pipeline: {resident:.0f} MB")  # noqa: T201
+    assert resident < 350
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """``altcredit lender | service | distributor``: who may call, and their credentials, which are shown once."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -179,22 +181,8 @@ def add_distributor(
     """
     from altcredit.engine import identity
 
-    request = csr.read_text() if csr else None
-
-    async def work(platform: Platform) -> Any:
-        async with platform.database.transaction() as db:
-            return await identity.add_distributor(
-                db,
-                keyring=platform.keyring,
-                authority=_authority(platform),
-                name=name,
-                distributor_id=distributor_id,
-                csr_pem=request,
-                actor=ACTOR,
-                now=clock.now(),
-            )
-
-    _hand_over(run(work), out, json=json)
+    issue = partial(identity.add_distributor, name=name, distributor_id=distributor_id)
+    _hand_over(_issued(issue, csr), out, json=json)
 
 
 @distributors.command(name="rotate")
@@ -213,21 +201,7 @@ def rotate_distributor(
     """
     from altcredit.engine import identity
 
-    request = csr.read_text() if csr else None
-
-    async def work(platform: Platform) -> Any:
-        async with platform.database.transaction() as db:
-            return await identity.rotate_distributor(
-                db,
-                keyring=platform.keyring,
-                authority=_authority(platform),
-                distributor_id=distributor_id,
-                csr_pem=request,
-                actor=ACTOR,
-                now=clock.now(),
-            )
-
-    _hand_over(run(work), out, json=json)
+    _hand_over(_issued(partial(identity.rotate_distributor, distributor_id=distributor_id), csr), out, json=json)
 
 
 @distributors.command
@@ -273,10 +247,19 @@ def list_distributors(*, json: Json = False) -> None:
     emit(run(work), json=json)
 
 
-def _authority(platform: Platform) -> Any:
+def _issued(issue: Callable[..., Awaitable[Any]], csr: Path | None) -> Any:
+    """Return the credentials that ``issue`` makes, for the key of a request or for one of its own."""
     from altcredit.runtime.certificates import Authority
 
-    return Authority.open(platform.settings, keyring=platform.keyring, now=clock.now())
+    request = csr.read_text() if csr else None
+
+    async def work(platform: Platform) -> Any:
+        keyring, now = platform.keyring, clock.now()
+        authority = Authority.open(platform.settings, keyring=keyring, now=now)
+        async with platform.database.transaction() as db:
+            return await issue(db, keyring=keyring, authority=authority, csr_pem=request, actor=ACTOR, now=now)
+
+    return run(work)
 
 
 def _hand_over(issued: Any, out: Path | None, *, json: bool) -> None:

@@ -14,11 +14,9 @@ from urllib.parse import urlsplit
 
 import cyclopts
 
-from altcredit.cli.output import say
-from altcredit.cli.session import settings
 from altcredit.runtime import log, postgres, schema
 from altcredit.runtime.refusal import Refusal
-from altcredit.runtime.settings import Settings
+from altcredit.runtime.settings import Settings, load
 
 Role = Literal["all", "api", "worker"]
 Flag = Annotated[bool, cyclopts.Parameter(negative="")]
@@ -50,31 +48,43 @@ def register(app: cyclopts.App, roles: Mapping[str, Callable[[Settings], None]])
         demo: bool
             Serve what `altcredit demo` has made, with the simulated data sources and the stand-in for WhatsApp.
         """
-        chosen = settings()
+        chosen = load(os.environ)
         log.configure(chosen.log_level)
         if role != "all":
             roles[role](chosen)
             return 0
-        dsn = postgres.ensure(chosen)
-        if chosen.environment != "production":
-            asyncio.run(schema.upgrade(dsn))
+        commands = {one: ["serve", "--role", one] for one in roles}
+        environment = os.environ.copy()
+        if demo:
+            config, whatsapp = demo_sources(chosen), demo_whatsapp(chosen)
+            port = str(simulator_port(config))
+            commands = {
+                "sources": ["sources", "serve", "--port", port, "--write-config", str(config)],
+                "whatsapp": ["messaging", "serve", "--port", str(urlsplit(whatsapp).port)],
+                **commands,
+            }
+            environment |= {"ALTCREDIT_SOURCES": str(config), "ALTCREDIT_WHATSAPP_BASE_URL": whatsapp}
         server = None if chosen.database_url else postgres.embedded(chosen)
+        supervisor = Supervisor(commands, environment, server)
         try:
-            commands = {one: ["serve", "--role", one] for one in roles}
-            environment = os.environ.copy()
-            if demo:
-                config, whatsapp = demo_sources(chosen), demo_whatsapp(chosen)
-                port = str(simulator_port(config))
-                commands = {
-                    "sources": ["sources", "serve", "--port", port, "--write-config", str(config)],
-                    "whatsapp": ["messaging", "serve", "--port", str(urlsplit(whatsapp).port)],
-                    **commands,
-                }
-                environment |= {"ALTCREDIT_SOURCES": str(config), "ALTCREDIT_WHATSAPP_BASE_URL": whatsapp}
-            return Supervisor(commands, environment, server).run()
+            if server is None:
+                prepare(chosen, chosen.database_url)
+                supervisor.start()
+            else:
+                with server.starting() as start:
+                    supervisor.start()  # they load their code meanwhile, and wait where they need the database
+                    prepare(chosen, start())
+            return supervisor.run()
         finally:
+            supervisor.end()
             if server is not None and not keep_database:
                 server.stop()
+
+
+def prepare(chosen: Settings, dsn: str) -> None:
+    """Bring a database of development to this version's schema; in production that is ``altcredit db upgrade``."""
+    if chosen.environment != "production":
+        asyncio.run(schema.upgrade(dsn))
 
 
 def demo_sources(chosen: Settings) -> Path:
@@ -119,16 +129,26 @@ class Supervisor:
         self.stopping = False
         self.status = 0
 
-    def run(self) -> int:
-        """Supervise until SIGTERM, SIGINT or a refusal at the start; return the exit code when all have ended."""
+    def start(self) -> None:
+        """Start all processes; from now on SIGTERM and SIGINT end them in order."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         for role in self.commands:
             self._start(role)
+
+    def run(self) -> int:
+        """Supervise until SIGTERM, SIGINT or a refusal at the start; return the exit code when all have ended."""
+        # What waited for the database begins only now.
+        self.started = dict.fromkeys(self.started, time.monotonic())
         while not self.stopping:
             self._look()
             self._keep_database()
             time.sleep(0.2)
+        self.end()
+        return self.status
+
+    def end(self) -> None:
+        """Let the processes finish what is under way, and wait for their end."""
         for child in self.children.values():
             if child.poll() is None:
                 child.send_signal(signal.SIGTERM)
@@ -139,7 +159,6 @@ class Supervisor:
                 log.warning("process_killed", process=role, pid=child.pid)
                 child.kill()
                 child.wait()
-        return self.status
 
     def _keep_database(self) -> None:
         """Start the embedded server again when it was killed; it keeps its port, and the processes find it there."""
@@ -152,6 +171,8 @@ class Supervisor:
 
     def _stop(self, number: int, _frame: object) -> None:
         if not self.stopping:
+            from altcredit.cli.output import say
+
             say("Stopping: requests and jobs under way are finished first.")
         self.stopping = True
         log.info("stopping", signal=number)

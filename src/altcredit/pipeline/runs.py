@@ -83,6 +83,14 @@ async def refresh(
     return clock.timings(retailers=retailers, scored=scored)
 
 
+def rehearse(lake: Lake, snapshot: Snapshot, *, today: date) -> None:
+    """Compute what a refresh computes, of nobody: the engine is open then, and its queries are compiled for the day."""
+    reached = (feed.watermark for feed in snapshot.feeds.values())
+    as_of = min(max((day for day in reached if day is not None), default=today), today)
+    touched(lake, snapshot, ())
+    gold(lake, snapshot, as_of=as_of, scope=(), distributor_norms=stored_norms(lake, snapshot, as_of), known_now=True)
+
+
 def by_day(snapshot: Snapshot, scope: Scope, today: date) -> dict[date, list[tuple[str, str]]]:
     """
     Return the accounts by the day as of which their shop is judged: the newest day that any of its feeds reaches.

@@ -8,6 +8,7 @@ transaction that keeps it, and a run that is killed is simply run again.
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Literal
@@ -58,6 +59,14 @@ class Scorer:
     def close(self) -> None:
         """Close the lake's engine."""
         self.lake.close()
+
+    async def prepare(self, *, now: datetime) -> None:
+        """Open the lake, compile what a refresh runs, load the champion: a first batch pays for all this otherwise."""
+        async with self.platform.database.transaction() as db:
+            snapshot = await store.snapshot(db)
+            with suppress(registry.ModelUnknown):
+                await self.warm.champion(db)
+        await asyncio.to_thread(runs.rehearse, self.lake, snapshot, today=now.astimezone(INDIA).date())
 
     async def refresh(self, *, batch_ids: Sequence[str], retailer_ids: Sequence[str], now: datetime) -> Timings:
         """Score the retailers that these batches touched, and these retailers; then call the batches complete."""

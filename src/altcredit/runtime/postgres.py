@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,15 +127,34 @@ class Server:
         Blocks: about a second the first time, a tenth of one later; longer after a crash. ``started`` tells whether
         this call started it. Raises BinariesMissing, ClusterUnusable or ServerFailed.
         """
+        with self.starting() as start:
+            return start()
+
+    @contextmanager
+    def starting(self) -> Iterator[Callable[[], str]]:
+        """
+        Lend ``start``; whoever else would start or join the server waits until the block ends.
+
+        So processes can be launched before the server is there, and find it started and prepared.
+        """
         self.home.mkdir(parents=True, exist_ok=True)
         with self._locked():
+            yield self._start
+
+    def _start(self) -> str:
+        self.started = not self._runs()
+        if self.started:
             self._choose()
             if not (self.data / "PG_VERSION").exists():
                 self._create()
-            self.started = self._postmaster() is None
-            if self.started:
-                self._launch()
-            return self._ready()
+            self._launch()
+        return self._ready()
+
+    def _runs(self) -> bool:
+        try:
+            return self._postmaster() is not None
+        except PermissionError as error:
+            raise ClusterUnusable(_other_owner(self.cluster)) from error
 
     def alive(self) -> bool:
         """Tell whether the server's first process runs; cheap enough to ask every second."""

@@ -11,7 +11,7 @@ from altcredit.runtime.outbox import Bell, Subscriptions
 from altcredit.runtime.platform import opened
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
-from altcredit.worker import audit, listener
+from altcredit.worker import audit, scoring
 from altcredit.worker import queue as queue_
 from altcredit.worker.handlers import HANDLERS, SCHEDULES
 from altcredit.worker.work import Handler, Kept, Schedule, Work
@@ -21,6 +21,8 @@ GRACE_SECONDS = 25.0
 _ADOPT_SECONDS = 1.0
 _REACT_SECONDS = 5.0
 _LONGEST_PAUSE = 15.0
+# What starts beside this worker, the API above all, has the processors first.
+_PRELOAD_SECONDS = 3.0
 
 
 class ConnectionLost(Exception):
@@ -109,10 +111,13 @@ async def _session(
             group.create_task(_react(work, subscriptions, own)),
             group.create_task(work.platform.keep_keys_fresh()),
             group.create_task(audit.keep_sealing(work)),
+            group.create_task(_preload(work)),
         ]
         if work.platform.settings.kafka_bootstrap:
             beside.append(group.create_task(_relay(work)))
         if work.platform.settings.worker_port:
+            from altcredit.worker import listener
+
             beside.append(group.create_task(listener.listen(work, stopping)))
         log.info("worker_ready", count=len(handlers))
         await stopping.wait()
@@ -121,6 +126,14 @@ async def _session(
         await asyncio.wait(running, timeout=GRACE_SECONDS)
         for task in (*running, *beside):
             task.cancel()
+
+
+async def _preload(work: Work) -> None:
+    await asyncio.sleep(_PRELOAD_SECONDS)
+    try:
+        await scoring.preload(work)
+    except Exception as problem:  # the first job that needs it tries again, and says what is wrong in its own right
+        log.exception("pipeline_not_loaded", problem)
 
 
 async def _adopt(work: Work) -> None:

@@ -1,7 +1,8 @@
-"""Jobs that need the pipeline, which is imported when the first of them runs."""
+"""Jobs that need the pipeline, which is loaded once the worker is up, or when the first of them runs."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,13 +19,28 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def open_scorer(platform: Platform) -> AsyncIterator[Scorer]:
     """Lend the lake's engine, the compiled queries and the champion."""
-    from altcredit.pipeline.scores import Scorer
-
-    scorer = Scorer(platform)
+    scorer = await asyncio.to_thread(_made, platform)  # loading takes seconds, in which other jobs go on
     try:
         yield scorer
     finally:
         scorer.close()
+
+
+def _made(platform: Platform) -> Scorer:
+    from altcredit.pipeline.scores import Scorer
+
+    return Scorer(platform)
+
+
+async def preload(work: Work) -> None:
+    """Get ready for the first batch, where there is a distributor to send one, so that it need not wait for that."""
+    from altcredit.engine import identity
+
+    async with work.platform.database.transaction() as db:
+        expected = bool(await identity.list_distributors(db))
+    if expected:
+        await (await work.keep(open_scorer)).prepare(now=work.clock())
+        log.info("pipeline_loaded")
 
 
 async def refresh(work: Work, payloads: list[Payload]) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import datetime
@@ -18,12 +19,12 @@ class Kept:
     def __init__(self) -> None:
         self._stack = AsyncExitStack()
         self._open: dict[Any, Any] = {}
-        self._opening = asyncio.Lock()
+        self._opening: defaultdict[Any, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def get(self, opener: Callable[[Platform], AbstractAsyncContextManager[T]], platform: Platform) -> T:
         """Return what ``opener`` lends, opening it for the first who asks."""
         if opener not in self._open:
-            async with self._opening:
+            async with self._opening[opener]:
                 if opener not in self._open:
                     self._open[opener] = await self._stack.enter_async_context(opener(platform))
         kept: T = self._open[opener]

@@ -6,16 +6,19 @@ print (A4), desk and phone.
 import re
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta, timezone
+from functools import lru_cache
 from importlib.resources import files
 from itertools import groupby
 from string import Formatter
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-import jinja2
 import msgspec
 
 from altcredit.engine import scoring
 from altcredit.engine.compliance.figures import Chart, Figure, Report, Section, Table
+
+if TYPE_CHECKING:
+    import jinja2
 
 Language = Literal["en", "hi"]
 
@@ -48,25 +51,33 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 
 def report_page(report: Report) -> str:
     """Return the report as printable HTML (A4). Times are UTC."""
-    return _templates.get_template("report.html").render(report=report, exceptions=report.section("exceptions"))
+    return _templates().get_template("report.html").render(report=report, exceptions=report.section("exceptions"))
 
 
 def export_page(document: bytes, *, language: Language = "en") -> str:
     """Return an export (its JSON) as readable HTML, in English or Hindi. Times are Indian."""
     words = _WORDS[language]
-    return _templates.get_template("export.html").render(
-        said=msgspec.json.decode(document),
-        words=words,
-        language=language,
-        label=lambda code: scoring.CODES[code].label(language) if code in scoring.CODES else code,
-        cell=lambda value: _cell(value, zone=_IST, words=words),
+    return (
+        _templates()
+        .get_template("export.html")
+        .render(
+            said=msgspec.json.decode(document),
+            words=words,
+            language=language,
+            label=lambda code: scoring.CODES[code].label(language) if code in scoring.CODES else code,
+            cell=lambda value: _cell(value, zone=_IST, words=words),
+        )
     )
 
 
 def certificate_page(record: bytes, *, signature: bytes, public_pem: str) -> str:
     """Return an erasure's certificate as printable HTML, with all that is needed to verify it. Times are UTC."""
-    return _templates.get_template("certificate.html").render(
-        said=msgspec.json.decode(record), record=record.decode(), signature=signature.hex(), public_pem=public_pem
+    return (
+        _templates()
+        .get_template("certificate.html")
+        .render(
+            said=msgspec.json.decode(record), record=record.decode(), signature=signature.hex(), public_pem=public_pem
+        )
     )
 
 
@@ -231,12 +242,17 @@ def _loader(name: str) -> str:
     return _data(name).decode()
 
 
-_templates: Final = jinja2.Environment(
-    loader=jinja2.FunctionLoader(_loader), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
-    lstrip_blocks=True,
-)  # fmt: skip
-_templates.filters |= {
-    "bars": _bars, "called": _called, "cell": _cell, "column": _column, "grouped": _grouped, "interval": _interval,
-    "lead": _lead, "lies": _lies, "rupees": _rupees, "shown": _shown,
-}  # fmt: skip
-_templates.globals |= {"palette": _PALETTE, "width": _WIDTH, "height": _HEIGHT, "foot": _FOOT}
+@lru_cache(maxsize=1)
+def _templates() -> "jinja2.Environment":
+    import jinja2
+
+    made = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_loader), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    made.filters |= {
+        "bars": _bars, "called": _called, "cell": _cell, "column": _column, "grouped": _grouped, "interval": _interval,
+        "lead": _lead, "lies": _lies, "rupees": _rupees, "shown": _shown,
+    }  # fmt: skip
+    made.globals |= {"palette": _PALETTE, "width": _WIDTH, "height": _HEIGHT, "foot": _FOOT}
+    return made

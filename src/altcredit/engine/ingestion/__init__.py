@@ -1,6 +1,5 @@
 """Batches of distributors' ledgers: validated record by record, kept in bronze, acknowledged when durable."""
 
-from altcredit.engine.ingestion.bronze import SCHEMA as BRONZE_SCHEMA
 from altcredit.engine.ingestion.codes import QUARANTINE, WARNING, message
 from altcredit.engine.ingestion.erasure import erase
 from altcredit.engine.ingestion.files import LakeUnavailable
@@ -35,7 +34,6 @@ from altcredit.engine.ingestion.records import (
 from altcredit.engine.ingestion.validation import MAX_RECORDS, BatchTooLarge, Problem, Quarantined, Warned
 
 __all__ = [
-    "BRONZE_SCHEMA",
     "MAX_RECORDS",
     "QUARANTINE",
     "WARNING",

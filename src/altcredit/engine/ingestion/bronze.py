@@ -1,52 +1,15 @@
-"""The bronze file of a batch: its accepted records as one parquet file, in memory. Pure."""
+"""What a bronze file of a batch says: its accepted documents, lined up in columns. Pure."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from itertools import chain
 from typing import Any, Final
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from altcredit.engine.ingestion.records import Allocation
 from altcredit.engine.ingestion.validation import Checked, Sheet, ShopName, paise
 from altcredit.engine.retailers import ShopKey
 
-SCHEMA: Final = pa.schema(
-    [
-        ("kind", pa.string()),
-        ("document_id", pa.string()),
-        ("invoice_id", pa.string()),
-        ("retailer_id", pa.string()),
-        ("document_date", pa.date32()),
-        ("due_date", pa.date32()),
-        ("amount_paise", pa.int64()),
-        ("terms", pa.string()),
-        ("disputed", pa.bool_()),
-        ("status", pa.string()),
-        ("allocations", pa.list_(pa.struct([("invoice_id", pa.string()), ("amount_paise", pa.int64())]))),
-        ("row_number", pa.int32()),
-        ("distributor_id", pa.string()),
-        ("batch_id", pa.string()),
-        ("known_at", pa.timestamp("us", tz="UTC")),
-    ]
-)
-# Columns with few values, which a dictionary makes so small that compressing them (20 us each, for the context of the
-# compressor) gains nothing. The ids are nearly unique, and a dictionary of them would be work for nothing.
-_DICTIONARY: Final = ["kind", "terms", "status", "distributor_id", "batch_id", "known_at"]
-_COMPRESSED: Final = [
-    "document_id",
-    "invoice_id",
-    "retailer_id",
-    "document_date",
-    "due_date",
-    "amount_paise",
-    "row_number",
-]
-_COMPRESSION: Final = {name: "zstd" if name in _COMPRESSED else "none" for name in SCHEMA.names}
-
-# Places of columns in SCHEMA.
-_RETAILER: Final = 3
+# Places of columns in the file's schema (parquet.py).
+RETAILER: Final = 3
 DATE: Final = 4
 
 
@@ -67,7 +30,7 @@ class Shops:
 
 def columns(batch: Checked, shops: Shops) -> list[list[Any]]:
     """
-    Line up the accepted documents as bronze has them, SCHEMA's columns up to `row_number`.
+    Line up the accepted documents as bronze has them, the columns of parquet.SCHEMA up to `row_number`.
 
     Instead of retailer ids the fourth column has places in ``shops``, where the shops that are named are noted.
     """
@@ -80,7 +43,7 @@ def columns(batch: Checked, shops: Shops) -> list[list[Any]]:
 
 
 def _part(sheet: Sheet[Any], shops: Shops, kind: str, id_: str, date: str) -> list[Sequence[Any]]:
-    """Return the documents of one kind, columns as SCHEMA has them."""
+    """Return the documents of one kind, columns as parquet.SCHEMA has them."""
     rows = len(sheet.good())
     none = [None] * rows
 
@@ -114,25 +77,3 @@ def _allocations(parts: list[Allocation]) -> list[dict[str, Any]]:
     return [
         {"invoice_id": part.invoice_id, "amount_paise": amount} for part, amount in zip(parts, amounts, strict=True)
     ]
-
-
-def parquet(
-    columns: list[list[Any]], retailer_ids: Sequence[str], *, distributor_id: str, batch_id: str, known_at: datetime
-) -> bytes:
-    """
-    Write documents as parquet (zstd), one row each, columns as ``SCHEMA``.
-
-    ``retailer_ids`` stands beside the keys of :class:`Shops`; ``known_at`` is when the batch was received.
-    """
-    named = list(columns)
-    named[_RETAILER] = [None if place is None else retailer_ids[place] for place in columns[_RETAILER]]
-    fields = list(SCHEMA)
-    arrays = [pa.array(column, field.type) for column, field in zip(named, fields, strict=False)]
-    for value, field in zip((distributor_id, batch_id, known_at), fields[len(named) :], strict=True):
-        arrays.append(pa.repeat(pa.scalar(value, field.type), len(named[0])))
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        pa.Table.from_arrays(arrays, schema=SCHEMA), sink, compression=_COMPRESSION, use_dictionary=_DICTIONARY
-    )
-    content: bytes = sink.getvalue().to_pybytes()
-    return content

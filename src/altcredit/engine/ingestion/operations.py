@@ -179,7 +179,9 @@ async def submit(
     )
 
     def encode() -> bytes:
-        return bronze.parquet(columns, ids, distributor_id=distributor_id, batch_id=new.batch_id, known_at=now)
+        from altcredit.engine.ingestion import parquet  # in the thread that writes
+
+        return parquet.encode(columns, ids, distributor_id=distributor_id, batch_id=new.batch_id, known_at=now)
 
     return await _keep(pools, lake=lake, new=new, encode=encode, admit=admit, now=now)
 

@@ -4,7 +4,6 @@ import asyncio
 import ssl
 from typing import Any, Literal, Self
 
-import httpx2
 import msgspec
 
 from altcredit.engine.messaging.account import Account
@@ -32,6 +31,8 @@ class Client:
     """Connections to one account; one a process. Follows no redirect, asks no proxy, reads no environment."""
 
     def __init__(self, account: Account, *, context: ssl.SSLContext | None = None, seconds: float = _SECONDS) -> None:
+        import httpx2  # only workers send; the API knows this module for its other nouns
+
         self.account = account
         self._seconds = seconds
         self._http = httpx2.AsyncClient(
@@ -51,6 +52,8 @@ class Client:
 
     async def send(self, body: dict[str, Any]) -> Outcome:
         """Post one message. Whatever goes wrong on the way is an outcome; the same message may then arrive twice."""
+        import httpx2
+
         try:
             async with asyncio.timeout(self._seconds):
                 status, answer = await self._posted(msgspec.json.encode(body))
