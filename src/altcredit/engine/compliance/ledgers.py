@@ -1,7 +1,7 @@
 """
 What the report reads: the ledgers of all capabilities, recomputed and never counted along the way.
 
-The one place where a capability reads tables of others (docs/decisions/0016-the-report-reads-ledgers.md says why).
+The one place where a capability reads tables of others (docs/decisions/0013-the-report-reads-ledgers.md says why).
 These statements change nothing, and tests run each in a transaction that cannot write, on the migrated schema: whoever
 changes a table changes them too. $1 is the first moment of the period, $2 the first after it.
 """
