@@ -81,6 +81,13 @@ class Guard:
         )
         return found
 
+    async def commits(self) -> int:
+        """Return how many transactions the database has seen, single statements and reads among them."""
+        found: int = await self.platform.database.reads.fetchval(
+            "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+        )
+        return found
+
     async def queued(self) -> int:
         found: int = await self.platform.database.reads.fetchval(
             "SELECT count(*) FROM pgqueuer WHERE entrypoint = 'underwriting.run'"
@@ -235,9 +242,14 @@ async def emptied(guard: Guard, installation: Home, kind: str, count: int) -> fl
             return await guard.queued() == 0
 
         await until(begun, seconds=60)  # models are loaded, plans are made
-        left, began = await guard.queued(), time.monotonic()
+        process = psutil.Process(worker.pid)
+        left, began, used, commits = await guard.queued(), time.monotonic(), cpu(process), await guard.commits()
         await until(done, seconds=180)
-        return left / (time.monotonic() - began)
+        seconds, used = time.monotonic() - began, cpu(process) - used
+        await asyncio.sleep(1.5)  # sessions report what they did once a second
+        commits = await guard.commits() - commits
+        print(f"{kind}: CPU of the worker {used / left * 1000:.2f} ms, {commits / left:.2f} commits an application")
+        return left / seconds
 
 
 async def waiting(guard: Guard, installation: Home, address: str, count: int) -> list[Figure]:

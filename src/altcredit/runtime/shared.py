@@ -1,7 +1,7 @@
 """Writes of several jobs that share statements and commits (docs/decisions/0009-source-client.md)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from altcredit.runtime.db import UNAVAILABLE
@@ -9,6 +9,7 @@ from altcredit.runtime.db import UNAVAILABLE
 Key = TypeVar("Key", bound=Hashable)
 Row = TypeVar("Row")
 Result = TypeVar("Result")
+Waiting = tuple[Row, list[asyncio.Future[Result | None]]]
 
 AT_MOST = 500
 
@@ -27,17 +28,17 @@ class Shared(Generic[Key, Row, Result]):
     ) -> None:
         self._write = write
         self._at_most = at_most
-        self._waiting: dict[Key, tuple[Row, asyncio.Future[Result | None]]] = {}
+        self._waiting: dict[Key, Waiting[Row, Result]] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def __call__(self, key: Key, row: Row) -> Result | None:
         """Write a row and return when it is durable. Raises what writing raises."""
-        waiting = self._waiting.get(key)
-        if waiting is None:
-            waiting = self._waiting[key] = (row, asyncio.get_running_loop().create_future())
+        # A future of its own for each caller: one that is cancelled takes nobody's result away.
+        future: asyncio.Future[Result | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, (row, []))[1].append(future)
         if self._task is None:
             self._task = asyncio.create_task(self._flush())
-        return await asyncio.shield(waiting[1])  # another caller of the same key may wait for it, too
+        return await future
 
     async def _flush(self) -> None:
         try:
@@ -47,7 +48,7 @@ class Shared(Generic[Key, Row, Result]):
         finally:
             self._task = None
 
-    async def _written(self, batch: Mapping[Key, tuple[Row, asyncio.Future[Result | None]]]) -> None:
+    async def _written(self, batch: Mapping[Key, Waiting[Row, Result]]) -> None:
         try:
             results = await self._write([row for row, _ in batch.values()])
         except UNAVAILABLE as error:
@@ -62,12 +63,22 @@ class Shared(Generic[Key, Row, Result]):
             _fail(batch, error)
             raise
         else:
-            for key, (_, future) in batch.items():
-                future.set_result(results.get(key))
+            _settle(batch, results)
 
 
-def _fail(batch: Mapping[Key, tuple[Row, asyncio.Future[Result | None]]], error: BaseException) -> None:
-    for _, future in batch.values():
-        if not future.done():
+def _awaited(futures: Iterable[asyncio.Future[Result]]) -> list[asyncio.Future[Result]]:
+    """Return the futures that somebody still waits for."""
+    return [one for one in futures if not one.done()]
+
+
+def _settle(batch: Mapping[Key, Waiting[Row, Result]], results: Mapping[Key, Result]) -> None:
+    for key, (_, futures) in batch.items():
+        for future in _awaited(futures):
+            future.set_result(results.get(key))
+
+
+def _fail(batch: Mapping[Key, Waiting[Row, Result]], error: BaseException) -> None:
+    for _, futures in batch.values():
+        for future in _awaited(futures):
             future.set_exception(error)
-            future.exception()  # whoever gave up waiting need not hear of it
+            future.exception()  # whoever gives up waiting need not hear of it

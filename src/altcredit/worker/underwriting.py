@@ -130,6 +130,7 @@ class _Pipeline:
         self.assessor = assessor
         self.policy = underwriting.policy_of(work.platform.settings)
         self.findings: dict[str, sources.Finding] = {}
+        self.features: dict[str, float | None] = {}
 
     @property
     def answers(self) -> Mapping[str, Any]:
@@ -146,7 +147,7 @@ class _Pipeline:
             decision=decision,
             cost_centavos=sum(one.price_centavos for one in self.findings.values()) - doubtful,
             in_doubt_centavos=doubtful,
-            features=self._features(),
+            features=self.features,
         )
 
     async def _decision(self) -> underwriting.Decision:
@@ -159,7 +160,8 @@ class _Pipeline:
             await self._ask((name,))
             if self._knocked_out():
                 break
-        estimate, model = await self.assessor.estimate("guard_screen", self._features())
+        self._read()
+        estimate, model = await self.assessor.estimate("guard_screen", self.features)
         screening = underwriting.screen(
             estimate,
             model=model,
@@ -193,18 +195,21 @@ class _Pipeline:
     def _knocked_out(self) -> str | None:
         return underwriting.knocked_out_by(self.answers, policy=self.policy)
 
-    def _features(self) -> dict[str, float | None]:
-        return underwriting.features(self.case.application, self.answers, today=self.case.started_at.date())
+    def _read(self) -> None:
+        """Make the features of what has been answered so far."""
+        today = self.case.started_at.date()
+        self.features = underwriting.features(self.case.application, self.answers, today=today)
 
     async def _decided(self, screening: underwriting.Screening | None = None) -> underwriting.Decision:
-        estimate, model = await self.assessor.estimate("guard", self._features())
+        self._read()
+        estimate, model = await self.assessor.estimate("guard", self.features)
         return self._decide(estimate, model, screening=screening)
 
     def _decide(
         self, estimate: registry.Estimate | None, model: registry.ModelInfo | None, **screened: Any
     ) -> underwriting.Decision:
         return underwriting.decide(
-            self._features(),
+            self.features,
             estimate,
             model=model,
             policy=self.policy,

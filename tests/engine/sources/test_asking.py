@@ -191,6 +191,23 @@ async def test_a_row_that_cannot_be_written_spoils_only_itself() -> None:
     assert batches == [[1, 3, 2], [1], [3], [2]]
 
 
+async def test_a_caller_that_gives_up_takes_nobodys_result_away() -> None:
+    gate = asyncio.Event()
+
+    async def write(rows: Sequence[int]) -> dict[int, int]:
+        await gate.wait()
+        return {row: row for row in rows}
+
+    shared: Shared[int, int, int] = Shared(write)
+    first, second = asyncio.create_task(shared(1, 1)), asyncio.create_task(shared(1, 1))
+    await asyncio.sleep(0)
+    first.cancel()
+    gate.set()
+    assert await second == 1
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
 async def test_a_database_that_is_away_is_not_asked_row_by_row() -> None:
     batches: list[list[int]] = []
 
