@@ -517,3 +517,79 @@ async def test_a_status_that_comes_while_the_sending_is_written_down_is_not_lost
     row = await platform.database.reads.fetchrow("SELECT state FROM outbound_message WHERE wamid = $1", wamid)
     assert row is not None
     assert row["state"] == "delivered"
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+async def test_a_webhook_of_ten_megabytes_is_not_read(altscore: Installation, is_signed: bool) -> None:
+    body = document(altscore, a_text(a_phone(), "STOP", "wamid.huge"), padding="x" * 10_000_000)
+    headers = signed(altscore, body) if is_signed else {"content-type": "application/json"}
+    async with altscore.client() as client:
+        answer = await client.post(WEBHOOK, content=body, headers=headers)
+    assert answer.status_code == 413, answer.text
+    known = "SELECT count(*) FROM inbound_message WHERE wamid = 'wamid.huge'"
+    assert await altscore.platform.database.reads.fetchval(known) == 0
+
+
+async def test_a_webhook_of_the_size_that_whatsapp_documents_is_taken(altscore: Installation) -> None:
+    body = document(altscore, a_text(a_phone(), "HELP", "wamid.large"), padding="x" * 3_000_000)
+    async with altscore.client() as client:
+        answer = await client.post(WEBHOOK, content=body, headers=signed(altscore, body))
+    assert (answer.status_code, answer.json()) == (200, {"received": 1})
+
+
+@pytest.mark.parametrize("kind", ["reaction", "system", "unsupported", "image", "order", "tomorrows_kind"])
+async def test_what_is_not_said_to_us_is_not_answered_and_what_we_cannot_read_gets_help(
+    altscore: Installation, network: Network, kind: str
+) -> None:
+    phone = a_phone()
+    message = {**a_text(phone, "", f"wamid.{kind}"), "type": kind, kind: {"body": "STOP", "emoji": "👍"}}
+    del message["text"]
+    assert await network.whatsapp.post({"messages": [message]}) == 200
+    await network.run()
+    answered = kind not in ("reaction", "system", "unsupported")
+    assert await counted_of(altscore, phone) == int(answered)
+
+
+async def counted_of(altscore: Installation, phone: str) -> int:
+    """Return how many messages wait for a phone, or went to it."""
+    hashed = messaging.phone_hash(altscore.platform.keyring, phone)
+    sent = "SELECT count(*) FROM outbound_message WHERE phone = $1"
+    count: int = await altscore.platform.database.reads.fetchval(sent, hashed)
+    return count
+
+
+async def test_a_status_of_a_message_that_is_not_ours_changes_no_message(altscore: Installation) -> None:
+    states = "SELECT md5(string_agg(message_id || state, ',' ORDER BY message_id)) FROM outbound_message"
+    before = await altscore.platform.database.reads.fetchval(states)
+    status = {"id": "wamid.nobodys", "status": "failed", "timestamp": "1779264000", "errors": [{"code": 131026}]}
+    body = document(altscore, statuses=[status, {**status, "status": "eaten"}, {**status, "timestamp": "soon"}])
+    async with altscore.client() as client:
+        answer = await client.post(WEBHOOK, content=body, headers=signed(altscore, body))
+    assert (answer.status_code, answer.json()) == (200, {"received": 0})
+    assert await altscore.platform.database.reads.fetchval(states) == before
+
+
+async def test_the_24_hours_count_from_the_writing_and_not_from_a_late_webhook(
+    altscore: Installation, network: Network
+) -> None:
+    phone = a_phone()
+    await network.whatsapp.say(phone, "HELP", at=time.time() - 23.99 * 3600)
+    await network.run()
+    assert network.inbox(phone) == []
+    row = await altscore.platform.database.reads.fetchrow(
+        "SELECT state, problem FROM outbound_message WHERE phone = $1",
+        messaging.phone_hash(altscore.platform.keyring, phone),
+    )
+    assert row is not None
+    assert (row["state"], row["problem"]) == ("dropped", "outside the 24 hours, and no template")
+
+
+async def test_a_code_beyond_24_hours_goes_by_the_template_for_codes(altscore: Installation, network: Network) -> None:
+    phone = a_phone()
+    await a_shop(altscore, phone)
+    async with altscore.client() as client:
+        assert (await client.post("/v1/me/code", json={"phone": phone})).status_code == 202
+    await network.run()
+    code = network.last(phone)
+    assert (code.template, code.buttons) == ("sign_in_code_v2", {})
+    assert re.search(r"\*[0-9]{6}\* is your verification code", code.text)

@@ -52,7 +52,11 @@ async def write(
         "retailers": groups,
         "partner": msgspec.to_builtins(partners[0]),
         "other_partner": msgspec.to_builtins(partners[1]),
-        "whatsapp": {"verify_token": account.verify_token, "app_secret": account.app_secret},
+        "whatsapp": {
+            "verify_token": account.verify_token,
+            "app_secret": account.app_secret,
+            "base_url": account.base_url,
+        },
         "purpose": PURPOSE,
     }
     path = chosen.home_path / "demo.json"

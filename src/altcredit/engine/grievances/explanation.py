@@ -16,11 +16,11 @@ _TEXTS: dict[str, dict[Language, str]] = {
     },
     "before": {
         "en": "The score in question was {altscore}, band {band} ({score_id}).",
-        "hi": "जिस स्कोर पर शिकायत है वह {altscore}, श्रेणी {band} था ({score_id})।",
+        "hi": "जिस स्कोर पर शिकायत है, वह {altscore} था, श्रेणी {band} ({score_id})।",
     },
     "after": {
         "en": "After the correction the score is {altscore}, band {band} ({score_id}): {change}.",
-        "hi": "सुधार के बाद स्कोर {altscore}, श्रेणी {band} है ({score_id}): {change}।",
+        "hi": "सुधार के बाद स्कोर {altscore} है, श्रेणी {band} ({score_id}): {change}।",
     },
     "after_insufficient": {
         "en": "After the correction there is too little data for a score ({score_id}).",
