@@ -5,6 +5,7 @@ import secrets
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,14 @@ def test_a_wrong_pin_a_wrong_module_and_a_foreign_key_are_told_apart(hsm: Settin
         with pytest.raises(CustodianUnusable, match=r"\.so|\.py"):
             custodian(HSM, changed(hsm, pkcs11_module=library)).unwrap(wrapped)
     assert custodian(HSM, hsm).unwrap(wrapped) == b"content"
+
+
+def test_the_library_for_modules_is_asked_for_where_it_is_missing(
+    hsm: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pkcs11", None)
+    with pytest.raises(CustodianUnusable, match=r"altcredit\[pkcs11\]"):
+        custodian(HSM, hsm).wrap(b"content")
 
 
 def test_a_rotated_key_of_the_engine_opens_what_it_wrapped_and_wraps_anew(

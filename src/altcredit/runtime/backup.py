@@ -19,6 +19,7 @@ import asyncpg
 import msgspec
 
 from altcredit.runtime import pgbin, postgres
+from altcredit.runtime.db import connect
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
 
@@ -82,7 +83,7 @@ def _ask(dsn: str) -> tuple[int, int]:
     """Return the server's major version and how many tables, views and sequences the database has."""
 
     async def ask() -> tuple[int, int]:
-        connection = await asyncpg.connect(dsn)
+        connection = await connect(dsn)
         try:
             return connection.get_server_version().major, await connection.fetchval(TABLES)
         finally:
@@ -121,7 +122,7 @@ def moment(settings: Settings) -> Iterator[tuple[str, list[Listed]]]:
     :raises BackupFailed: the database is not that of an installation.
     """
     with asyncio.Runner() as runner:
-        connection = runner.run(asyncpg.connect(postgres.ensure(settings)))
+        connection = runner.run(connect(postgres.ensure(settings)))
         try:
             runner.run(connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
             name = runner.run(connection.fetchval("SELECT pg_export_snapshot()"))

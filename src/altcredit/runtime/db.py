@@ -32,6 +32,14 @@ class DatabaseAway(Exception):
     """The database cannot be reached, was lost, or does not answer in time."""
 
 
+async def connect(dsn: str) -> asyncpg.Connection:
+    """Open one connection of no pool. Raises DatabaseAway or PostgresError."""
+    try:
+        return await asyncpg.connect(dsn)
+    except OSError as problem:  # TimeoutError among them
+        raise DatabaseAway(f"no connection: {problem}") from problem
+
+
 # What these mean depends on the connection: one that is closed was lost, one that is open was wrongly used.
 _LOST = (ConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 

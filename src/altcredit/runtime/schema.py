@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from altcredit import migrations
+from altcredit.runtime.db import connect
 from altcredit.runtime.locks import Lock
 from altcredit.runtime.refusal import Refusal
 
@@ -39,9 +40,10 @@ async def upgrade(dsn: str) -> None:
     """
     Apply all pending revisions in one transaction; several processes may call this at once.
 
-    ``dsn`` is a ``postgresql://`` address. Raises asyncpg.PostgresError when a statement fails: nothing is applied.
+    ``dsn`` is a ``postgresql://`` address. Raises DatabaseAway, and asyncpg.PostgresError when a statement fails:
+    nothing is applied.
     """
-    connection = await asyncpg.connect(dsn)
+    connection = await connect(dsn)
     try:
         if await _revision(connection) == head():
             return  # as at nearly every start, without loading Alembic
