@@ -216,7 +216,7 @@ async def fairness(
 
 
 _COLUMNS: Final = (
-    "group", "shops", "approved", "low", "high", "ratio to best", "matured", "observed/expected", "low ", "high ",
+    "group", "shops", "approved", "low", "high", "approval ratio", "matured", "observed/expected", "low ", "high ",
     "TPR gap", "low  ", "high  ",
 )  # fmt: skip
 

@@ -24,11 +24,12 @@ Language = Literal["en", "hi"]
 
 
 class _ReportWords(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``lead``: sentences of a section, with figures by name; ``figures``, ``columns``: what their names mean."""
+    """``lead``: sentences of a section, with figures by name; the others: what people call what has a short name."""
 
     lead: dict[str, tuple[str, ...]]
     figures: dict[str, str]
     columns: dict[str, str]
+    states: dict[str, str]
 
 
 def _data(name: str) -> bytes:
@@ -215,6 +216,8 @@ def _shown(table: Table) -> _Shown:
         cells = []
         for at in places:
             text, kind = _cell(row[at]), _kind(row[at])
+            if at == 0 and table.title == "State":
+                text = REPORT_WORDS.states.get(text, text)
             if at in with_interval and row[at + 1] is not None:
                 text += f" ({_cell(row[at + 1])} to {_cell(row[at + 2])})"
             cells.append((text, kind))
