@@ -41,7 +41,7 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = 60, pause: float = 0.1) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = 120, pause: float = 0.1) -> Any:
     """Wait until a condition holds and return what it returned; fail when it does not hold in time."""
     async with asyncio.timeout(seconds):
         while not (value := await condition()):  # noqa: ASYNC110 - the condition is in another process

@@ -107,7 +107,7 @@ def attribute(message: Message, name: str) -> str:
     return dict(message.headers() or [])[name].decode()
 
 
-async def until(condition: Callable[[], Awaitable[object]], *, seconds: float = 30) -> None:
+async def until(condition: Callable[[], Awaitable[object]], *, seconds: float = 120) -> None:
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110 - the condition is in another process
             await asyncio.sleep(0.02)

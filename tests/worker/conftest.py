@@ -15,7 +15,7 @@ from altcredit.runtime.db import Database
 ROOT = Path(__file__).parents[2]
 
 
-async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = 20) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = 120) -> Any:
     """Wait until a condition holds and return what it returned; fail when it does not hold in time."""
     async with asyncio.timeout(seconds):
         while not (value := await condition()):  # noqa: ASYNC110 - the condition is in another process
