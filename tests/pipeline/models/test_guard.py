@@ -9,6 +9,7 @@ import pytest
 from tests.pipeline.models.conftest import NOW
 
 from altcredit.engine import underwriting
+from altcredit.engine.registry import Estimate
 from altcredit.engine.sources import SOURCES, Subject
 from altcredit.pipeline.models import GUARD, GUARD_SCREEN, PURPOSES, Model, Purpose, cold_start, train
 from altcredit.pipeline.models.expert import require_directions
@@ -16,7 +17,7 @@ from altcredit.pipeline.models.frame import labelled
 from altcredit.pipeline.models.grade import grade
 from altcredit.pipeline.models.inputs import matrix
 from altcredit.pipeline.models.metrics import Sample, auc
-from altcredit.pipeline.underwriting import estimate
+from altcredit.pipeline.underwriting import Features, estimates
 from altcredit.simulator.applicant_portfolio import portfolio_of_applicants
 from altcredit.simulator.applicants import Applicant, applicant
 
@@ -54,6 +55,11 @@ def guard(outcomes: pd.DataFrame) -> Model:
 @pytest.fixture(scope="module")
 def screen(outcomes: pd.DataFrame) -> Model:
     return learnt(outcomes, GUARD_SCREEN)
+
+
+def estimate(model: Model, features: Features) -> Estimate | None:
+    (found,) = estimates(model, [features])
+    return found
 
 
 def cards(*models: Model) -> list[Model]:
