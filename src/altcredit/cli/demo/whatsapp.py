@@ -7,8 +7,8 @@ from typing import Any
 import httpx2
 import msgspec
 
-from altcredit.cli.demo import DemoRefused, Note, Steps
-from altcredit.cli.demo_cast import PURPOSE, Cast, signed_in
+from altcredit.cli.demo.cast import PURPOSE, Cast, signed_in
+from altcredit.cli.demo.stage import DemoRefused, Note, Steps
 from altcredit.runtime.settings import Settings
 
 _SECONDS = 90.0

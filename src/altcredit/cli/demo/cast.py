@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import msgspec
 
-from altcredit.cli.demo import DemoRefused
+from altcredit.cli.demo.stage import DemoRefused
 from altcredit.engine import identity, retailers
 from altcredit.runtime.platform import Platform
 

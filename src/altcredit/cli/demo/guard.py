@@ -10,8 +10,8 @@ import httpx2
 import msgspec
 
 from altcredit.cli.clients import ACTOR
-from altcredit.cli.demo import DemoRefused, Steps, free_port
-from altcredit.cli.demo_receiver import Received, Receiver, receiving
+from altcredit.cli.demo.receiver import Received, Receiver, receiving
+from altcredit.cli.demo.stage import DemoRefused, Steps, free_port
 from altcredit.cli.output import errors
 from altcredit.engine import delivery, identity
 from altcredit.runtime import clock

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import msgspec
 
-from altcredit.cli.demo import DemoRefused, Steps
+from altcredit.cli.demo.stage import DemoRefused, Steps
 from altcredit.engine import audit, scoring
 from altcredit.runtime import clock
 from altcredit.runtime.platform import Platform

@@ -14,10 +14,10 @@ from typing import Any
 import httpx2
 import msgspec
 
-from altcredit.cli import demo_guard, demo_result, demo_trust, demo_whatsapp
 from altcredit.cli.clients import ACTOR
-from altcredit.cli.demo import DemoRefused, Steps
-from altcredit.cli.demo_cast import PURPOSE, Cast, id_of, signed_in
+from altcredit.cli.demo import guard, result, trust, whatsapp
+from altcredit.cli.demo.cast import PURPOSE, Cast, id_of, signed_in
+from altcredit.cli.demo.stage import DemoRefused, Steps
 from altcredit.cli.output import errors
 from altcredit.engine import identity
 from altcredit.runtime import clock, postgres
@@ -47,15 +47,15 @@ async def run(chosen: Settings, steps: Steps, *, shops: int, portfolio: int, app
         async with _client(chosen, cast) as client:
             with steps("Grant the shops' consents, as the WhatsApp service does") as note:
                 note(await _grant(client, cast))
-            keeper = await demo_whatsapp.ask(chosen, client, steps, cast)
+            keeper = await whatsapp.ask(chosen, client, steps, cast)
             with steps("Wait for the worker to score who consented") as note:
                 answer, token = await _scores(client, platform, cast)
                 note("the newest model, features as of the feed's last day")
-            await demo_whatsapp.withdraw(chosen, client, steps, keeper, headers=token)
+            await whatsapp.withdraw(chosen, client, steps, keeper, headers=token)
             with steps("Read history and look a GSTIN up, as the lender does") as note:
                 for line in await _look_around(client, platform, cast, token):
                     note(line)
-            await demo_trust.play(
+            await trust.play(
                 platform,
                 client,
                 steps,
@@ -65,12 +65,12 @@ async def run(chosen: Settings, steps: Steps, *, shops: int, portfolio: int, app
                 folder=cast.folder,
             )
             with steps(f"Train GUARD's models on {applicants} simulated card applicants; promote them") as note:
-                for line in await demo_guard.train(platform, applicants):
+                for line in await guard.train(platform, applicants):
                     note(line)
-            partner, other_partner, played = await demo_guard.play(platform, client, steps, folder=cast.folder)
-        await demo_result.write(chosen, platform, cast, (partner, other_partner))
-    demo_result.finish(chosen, cast, answer, token)
-    demo_guard.finish(chosen, partner, played, ca_file=cast.ca_file)
+            partner, other_partner, played = await guard.play(platform, client, steps, folder=cast.folder)
+        await result.write(chosen, platform, cast, (partner, other_partner))
+    result.finish(chosen, cast, answer, token)
+    guard.finish(chosen, partner, played, ca_file=cast.ca_file)
     errors.print(f"\nThe demo took {time.monotonic() - began:.0f} s.")
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from altcredit.cli import demo_guard
-from altcredit.cli.demo_cast import PURPOSE, Cast, id_of
+from altcredit.cli.demo import guard
+from altcredit.cli.demo.cast import PURPOSE, Cast, id_of
 from altcredit.cli.output import errors
 from altcredit.engine import messaging
 from altcredit.runtime.platform import Platform
@@ -14,7 +14,7 @@ from altcredit.runtime.settings import Settings
 
 
 async def write(
-    chosen: Settings, platform: Platform, cast: Cast, partners: tuple[demo_guard.Partner, demo_guard.Partner]
+    chosen: Settings, platform: Platform, cast: Cast, partners: tuple[guard.Partner, guard.Partner]
 ) -> None:
     """Write demo.json: what a user's first scripts read."""
     groups = {}
