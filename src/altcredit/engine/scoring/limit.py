@@ -7,14 +7,13 @@ reads, the lender's own cap, the age of the data, the overdue balance, is applie
 
 import hashlib
 import math
-from functools import lru_cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from altcredit.engine.scoring.scale import Band
+from altcredit.runtime.named_file import read_as
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
 
@@ -84,18 +83,8 @@ def policy_of(settings: Settings) -> Policy:
 
     :raises PolicyInvalid: naming the file, and the field.
     """
-    return _read(settings.limit_policy) if settings.limit_policy else POLICY
-
-
-@lru_cache
-def _read(name: str) -> Policy:
-    path = Path(name).expanduser()
-    try:
-        return policy_from(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PolicyInvalid(f"{path}: cannot be read ({error.strerror})") from error
-    except (PolicyInvalid, UnicodeDecodeError) as error:
-        raise PolicyInvalid(f"{path}: {error}") from error
+    name = settings.limit_policy
+    return read_as(name, policy_from, invalid=PolicyInvalid) if name else POLICY
 
 
 class BaseLimit(msgspec.Struct, frozen=True, kw_only=True):

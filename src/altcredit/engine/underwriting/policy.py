@@ -2,13 +2,12 @@
 
 import hashlib
 import itertools
-from functools import lru_cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
+from altcredit.runtime.named_file import read_as
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
 
@@ -117,15 +116,5 @@ def policy_of(settings: Settings) -> Policy:
 
     :raises PolicyInvalid: naming the file, and the field.
     """
-    return _read(settings.underwriting_policy) if settings.underwriting_policy else POLICY
-
-
-@lru_cache
-def _read(name: str) -> Policy:
-    path = Path(name).expanduser()
-    try:
-        return policy_from(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PolicyInvalid(f"{path}: cannot be read ({error.strerror})") from error
-    except (PolicyInvalid, UnicodeDecodeError) as error:
-        raise PolicyInvalid(f"{path}: {error}") from error
+    name = settings.underwriting_policy
+    return read_as(name, policy_from, invalid=PolicyInvalid) if name else POLICY
