@@ -33,10 +33,10 @@ check: setup
 	$(BIN)/python -m tools.breaking spec/events.json <($(BIN)/python -m tools.event_schemas)
 
 # A browser for the pages, another shell for the auditors, what the identity providers that are not ours run on, a
-# hardware module in software, and the proxy of deploy/.
+# hardware module in software, and what the files of deploy/ are tried with.
 system:
 	for one in chromium:chromium busybox:busybox node:nodejs npm:npm php:php-cli softhsm2-util:softhsm2 \
-		nginx:nginx-light; do \
+		nginx:nginx-light systemd-analyze:systemd; do \
 		command -v $${one%%:*} >/dev/null || missing="$$missing $${one##*:}"; done; \
 	php -m 2>/dev/null | grep -qx dom || missing="$$missing php-xml"; \
 	php -m 2>/dev/null | grep -qx mbstring || missing="$$missing php-mbstring"; \

@@ -56,8 +56,7 @@ def test_the_image_is_built_of_files_that_are_there_and_runs_as_nobody_special()
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
 def test_systemd_takes_the_unit_and_finds_it_hardened(unit: Path, tmp_path: Path) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("no systemd here")
+    assert shutil.which("systemd-analyze"), "`make system` installs it"
     for one in UNITS:  # they name each other; the program is not installed here
         (tmp_path / one.name.replace("@", "@1")).write_text(
             one.read_text().replace("/opt/altcredit/bin/altcredit", "/bin/true")

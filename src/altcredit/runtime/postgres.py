@@ -14,7 +14,6 @@ import pwd
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ import asyncpg
 
 from altcredit.runtime import pgbin
 from altcredit.runtime.ids import new_id, new_secret
+from altcredit.runtime.ports import free_port, is_free
 from altcredit.runtime.refusal import Refusal
 from altcredit.runtime.settings import Settings
 
@@ -292,7 +292,7 @@ class Server:
         log.touch(mode=0o600)
         self._give(log)
         options = shlex.join(["-c", f"config_file={self.data.with_name('postgresql.conf')}"])
-        for port in filter(_is_free, self._ports()):
+        for port in filter(is_free, self._ports()):
             self._configure(port)
             offset = log.stat().st_size
             try:
@@ -317,7 +317,7 @@ class Server:
             if kept:
                 yield int(kept.group(1))
         for _ in range(5):
-            yield _free_port()
+            yield free_port()
 
     def _clear(self) -> None:
         """Wait until nothing of a killed server is left, then drop its locks: its number may be taken anew."""
@@ -381,23 +381,6 @@ def _other_major(cluster: Path, of_cluster: int | None, of_binaries: int) -> str
         f"move: `ALTCREDIT_PG_BIN=<folder of PostgreSQL {of_cluster} binaries> altcredit db dump old.dump`, move the "
         f"folder {cluster} away, and `altcredit db restore old.dump` without ALTCREDIT_PG_BIN."
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As PostgreSQL does: a port that is only waiting out its last connections counts as free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 def embedded(settings: Settings) -> Server:

@@ -9,11 +9,12 @@ import cyclopts
 import msgspec
 
 from altcredit.cli.demo.server import Server, terminate
-from altcredit.cli.demo.stage import DemoRefused, Steps, free_port
+from altcredit.cli.demo.stage import DemoRefused, Steps
 from altcredit.cli.output import say
 from altcredit.cli.session import settings
 from altcredit.runtime import log, postgres
 from altcredit.runtime.keys import write_private
+from altcredit.runtime.ports import free_port, is_free
 from altcredit.runtime.settings import Settings
 
 # What the demo itself makes under the home folder; nothing else there is touched.
@@ -82,19 +83,24 @@ def _prepare_stand_ins(chosen: Settings) -> Settings:
 
     folder = chosen.home_path / "demo"
     folder.mkdir(mode=0o700, parents=True)
-    text = deployment_file(f"http://127.0.0.1:{free_port('127.0.0.1', 0)}")
+    text = deployment_file(f"http://127.0.0.1:{free_port()}")
     write_private(folder / "sources.toml", text.encode(), replace=True)
-    whatsapp = f"http://127.0.0.1:{free_port('127.0.0.1', 8470)}"
+    whatsapp = f"http://127.0.0.1:{_free(8470)}"
     write_private(folder / "whatsapp.url", whatsapp.encode(), replace=True)
     return msgspec.structs.replace(chosen, whatsapp_base_url=whatsapp)
 
 
 def _with_ports(chosen: Settings) -> Settings:
     """Return settings with ports that are free, and an address that says so."""
-    port, admin_port = (free_port(chosen.host, chosen.port), free_port(chosen.admin_host, chosen.admin_port))
+    port, admin_port = _free(chosen.port, chosen.host), _free(chosen.admin_port, chosen.admin_host)
     return msgspec.structs.replace(
         chosen, port=port, admin_port=admin_port, base_url=chosen.base_url or f"https://localhost:{port}"
     )
+
+
+def _free(wanted: int, host: str = "127.0.0.1") -> int:
+    """Return the wanted port, or another one where somebody has it."""
+    return wanted if wanted and is_free(wanted, host=host) else free_port(host)
 
 
 def _clear(chosen: Settings) -> None:

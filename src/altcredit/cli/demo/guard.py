@@ -11,7 +11,7 @@ import msgspec
 
 from altcredit.cli.clients import ACTOR
 from altcredit.cli.demo.receiver import Received, Receiver, receiving
-from altcredit.cli.demo.stage import DemoRefused, Steps, free_port
+from altcredit.cli.demo.stage import DemoRefused, Steps
 from altcredit.cli.output import errors
 from altcredit.engine import delivery, identity
 from altcredit.runtime import clock
@@ -19,6 +19,7 @@ from altcredit.runtime.certificates import Authority
 from altcredit.runtime.http import Sender
 from altcredit.runtime.keys import write_private
 from altcredit.runtime.platform import Platform
+from altcredit.runtime.ports import free_port
 from altcredit.runtime.settings import Settings
 
 SEED = 0  # of the simulated applicants; `altcredit sources serve` answers for the same ones
@@ -70,7 +71,7 @@ async def play(
     platform: Platform, client: httpx2.AsyncClient, steps: Steps, *, folder: Path
 ) -> tuple[Partner, Partner, list[Played]]:
     """Play GUARD's part against the running server; return the partners and what their applications came to."""
-    port = free_port("127.0.0.1", 0)
+    port = free_port()
     with steps("Add two card partners; one with a callback URL") as note:
         partner = await _partner(platform, "Loja Azul Cartões", "partner_lojaazul")
         other = await _partner(platform, "Banco do Bairro", "partner_bairro")

@@ -1,6 +1,5 @@
 """What every part of the demo plays on: the steps as they are shown, and why it would not go on."""
 
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,16 +40,3 @@ class Note:
     def __call__(self, line: str) -> None:
         """Add a line."""
         self.lines.append(line)
-
-
-def free_port(host: str, wanted: int) -> int:
-    """Return the wanted port if it is free, or else another one. Raises DemoRefused."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            taken: int = probe.getsockname()[1]
-            return taken
-    raise DemoRefused(f"No port is free on {host}.")
